@@ -1,0 +1,260 @@
+"""Bounded activation functions and their bounds.
+
+| name         | formula                    | bound  |
+| ---          | ---                        | ---    |
+| `tanh`       | `tanh(x)`                  | 1      |
+| `lecun_tanh` | `1.7159 * tanh(2 * x / 3)` | 1.7159 |
+| `softsign`   | `x / (1 + abs(x))`         | 1      |
+| `relu`       | `max(x, 0)`                | none   |
+
+The bound of an activation is the absolute value of its asymptotes.
+
+Keras is imported inside the functions: the command line reads the names in this
+module and has to answer before Keras is loaded.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+LECUN_TANH_SCALE = 1.7159
+
+
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent, `tanh(x)`, in (-1, 1).
+
+    Args:
+        x: Tensor of any shape and float dtype.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
+
+    Example:
+
+    >>> from keras_bnact import activations
+    >>> float(activations.tanh(0.0))
+    0.0
+    """
+    from keras import ops
+
+    return ops.tanh(x)
+
+
+def lecun_tanh(x: Any) -> Any:
+    """LeCun's scaled hyperbolic tangent, `1.7159 * tanh(2 * x / 3)`, in (-1.7159, 1.7159).
+
+    Args:
+        x: Tensor of any shape and float dtype.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
+
+    Example:
+
+    >>> from keras_bnact import activations
+    >>> round(float(activations.lecun_tanh(1.0)), 4)
+    1.0
+
+    Reference: section 7.2 of the paper, after LeCun et al., "Efficient BackProp".
+    """
+    from keras import ops
+
+    return LECUN_TANH_SCALE * ops.tanh(2.0 / 3.0 * x)
+
+
+def softsign(x: Any) -> Any:
+    """Softsign, `x / (1 + abs(x))`, in (-1, 1): approaches its bound polynomially.
+
+    Args:
+        x: Tensor of any shape and float dtype.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
+
+    Example:
+
+    >>> from keras_bnact import activations
+    >>> float(activations.softsign(1.0))
+    0.5
+
+    Reference: section 7.2 of the paper, after Turian et al. (2009).
+    """
+    from keras import ops
+
+    return ops.softsign(x)
+
+
+def relu(x: Any) -> Any:
+    """Rectified linear unit, `max(x, 0)`: the paper's unbounded point of comparison.
+
+    Args:
+        x: Tensor of any shape and float dtype.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
+
+    Example:
+
+    >>> from keras_bnact import activations
+    >>> float(activations.relu(-2.0))
+    0.0
+    """
+    from keras import ops
+
+    return ops.relu(x)
+
+
+_FUNCTIONS: dict[str, Callable] = {
+    "tanh": tanh,
+    "lecun_tanh": lecun_tanh,
+    "softsign": softsign,
+    "relu": relu,
+}
+_BOUNDS: dict[str, float | None] = {
+    "tanh": 1.0,
+    "lecun_tanh": LECUN_TANH_SCALE,
+    "softsign": 1.0,
+    "relu": None,
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names that `get` and `bound` know: ours and the registered ones.
+
+    Example:
+
+    >>> from keras_bnact import activations
+    >>> activations.names()[:4]
+    ('tanh', 'lecun_tanh', 'softsign', 'relu')
+    """
+    return tuple(_FUNCTIONS)
+
+
+def get(activation: str | Callable) -> Callable:
+    """The function behind a name; a function or a layer is returned as it is.
+
+    Args:
+        activation: One of `names()`, a name that `keras.activations.get` knows, or a
+            callable.
+
+    Returns:
+        A callable that maps a tensor to a tensor.
+
+    Raises:
+        ValueError: For a name that neither this module nor Keras knows.
+
+    Example:
+
+    >>> from keras_bnact import activations
+    >>> activations.get("lecun_tanh").__name__
+    'lecun_tanh'
+    """
+    if not isinstance(activation, str):
+        if callable(activation):
+            return activation
+        raise _unknown(activation)
+    if activation in _FUNCTIONS:
+        return _FUNCTIONS[activation]
+    import keras
+
+    try:
+        return keras.activations.get(activation)
+    except ValueError:
+        raise _unknown(activation) from None
+
+
+def bound(activation: Any) -> float | None:
+    """The absolute value of an activation's asymptotes, or None where it has none.
+
+    Args:
+        activation: A name, a function (ours, Keras' own or a registered one), or a layer:
+            its `activation` counts.
+
+    Returns:
+        A positive number, or None for an activation that is known to be unbounded.
+
+    Raises:
+        ValueError: For an activation whose bound is not known; `register` it.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_bnact import activations
+    >>> activations.bound("lecun_tanh")
+    1.7159
+    >>> activations.bound(keras.layers.Dense(4, activation="softsign"))
+    1.0
+    >>> activations.bound("relu") is None
+    True
+
+    Reference: equation 1 of the paper and Algorithm 2.
+    """
+    inner = activation
+    while hasattr(inner, "activation"):
+        inner = inner.activation
+    for name, function in _FUNCTIONS.items():
+        if inner is function or inner == name:
+            return _BOUNDS[name]
+    if getattr(inner, "__module__", "").startswith("keras."):
+        keras_name = getattr(inner, "__name__", type(inner).__name__.lower())
+        if keras_name in ("tanh", "softsign", "relu"):
+            return _BOUNDS[keras_name]
+    raise _unknown(activation)
+
+
+def register(
+    bound: float | None, name: str | None = None, package: str = "Custom"
+) -> Callable[[Callable], Callable]:
+    """Makes a function of one's own known by name, with its bound; a decorator.
+
+    The function is registered with Keras too, so that a model that holds it is saved and
+    loaded with no `custom_objects`.
+
+    Args:
+        bound: Absolute value of the asymptotes, positive; None for an unbounded function.
+        name: The name to register, by default the function's.
+        package: Keras' name space for saving, as in `register_keras_serializable`.
+
+    Returns:
+        A decorator that returns the function itself.
+
+    Raises:
+        ValueError: If `bound` is not positive and finite, or another function has the name.
+
+    Example:
+
+    >>> from keras import ops
+    >>> from keras_bnact import activations
+    >>> @activations.register(bound=1.0)
+    ... def algebraic_sigmoid(x):
+    ...     return x / ops.sqrt(1.0 + ops.square(x))
+    >>> activations.bound("algebraic_sigmoid")
+    1.0
+    """
+    if bound is not None and not 0.0 < bound < float("inf"):
+        raise ValueError(
+            f"The bound of an activation must be positive and finite, or None; got {bound}."
+        )
+
+    def decorator(function: Callable) -> Callable:
+        import keras
+
+        key = name or function.__name__
+        known = _FUNCTIONS.get(key, function)
+        # A module that is run or reloaded twice defines its function anew.
+        if (known.__module__, known.__qualname__) != (function.__module__, function.__qualname__):
+            raise ValueError(
+                f"An activation named '{key}' is registered already; give another `name`."
+            )
+        keras.saving.register_keras_serializable(package, key)(function)
+        _FUNCTIONS[key] = function
+        _BOUNDS[key] = None if bound is None else float(bound)
+        return function
+
+    return decorator
+
+
+def _unknown(activation: Any) -> ValueError:
+    return ValueError(
+        f"Unknown activation {activation!r}: give one of {', '.join(names())}, "
+        "or register your own with keras_bnact.activations.register(bound=...)."
+    )

@@ -1,0 +1,316 @@
+"""`BoundedBlock` and the layers it is made of."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_bnact import activations
+
+ORDERS = ("swap", "convention", "nobn")
+
+_register = keras.saving.register_keras_serializable("keras_bnact")
+
+for _name in activations.names():
+    _register(activations.get(_name))
+
+
+class _NamedActivation(keras.layers.Activation):
+    function: Callable
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(type(self).function, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["activation"]
+        return config
+
+
+@_register
+class Tanh(_NamedActivation):
+    """`tanh(x)` as a layer, of bound 1.
+
+    Example:
+
+    >>> from keras_bnact.layers import Tanh
+    >>> Tanh()([0.0]).shape
+    TensorShape([1])
+    """
+
+    function = staticmethod(activations.tanh)
+
+
+@_register
+class LecunTanh(_NamedActivation):
+    """`1.7159 * tanh(2 * x / 3)` as a layer, of bound 1.7159.
+
+    Example:
+
+    >>> from keras_bnact.layers import LecunTanh
+    >>> round(float(LecunTanh()([1.0])[0]), 4)
+    1.0
+    """
+
+    function = staticmethod(activations.lecun_tanh)
+
+
+@_register
+class Softsign(_NamedActivation):
+    """`x / (1 + abs(x))` as a layer, of bound 1.
+
+    Example:
+
+    >>> from keras_bnact.layers import Softsign
+    >>> float(Softsign()([1.0])[0])
+    0.5
+    """
+
+    function = staticmethod(activations.softsign)
+
+
+@_register
+class BatchNormalization(keras.layers.BatchNormalization):
+    """`keras.layers.BatchNormalization` on TensorFlow's fused kernel, with the same numbers.
+
+    In training, `gamma * (x - mean) / sqrt(variance + epsilon) + beta` with the mean and
+    the biased variance of the batch over all axes but `axis`, and
+    `moving = moving * momentum + batch * (1 - momentum)`; else with the moving statistics.
+
+    The fused kernel is taken on the TensorFlow backend for channels in the last axis,
+    float32, bfloat16 or float16 inputs of rank 2 or more, without a mask, and where
+    neither `synchronized` nor `renorm` is set; everything else is Keras' own computation.
+
+    Args:
+        **kwargs: As for `keras.layers.BatchNormalization`, with its defaults.
+
+    Call arguments:
+        inputs: Float tensor of rank 2 or more.
+        training: Whether to normalize with the batch's statistics and update the moving ones.
+        mask: Optional boolean tensor of one rank less: which positions count.
+
+    Returns:
+        A tensor of the shape of `inputs` in the layer's compute dtype.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_bnact.layers import BatchNormalization
+    >>> outputs = BatchNormalization()(np.eye(4, dtype="float32"), training=True)
+    >>> abs(float(outputs[:, 0].numpy().mean())) < 1e-6
+    True
+    """
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        if not self._fused_kernel_applies(inputs, mask):
+            return super().call(inputs, training=training, mask=mask)
+        from keras_bnact import _tensorflow
+
+        training = bool(training and self.trainable)
+        moving_mean = ops.cast(self.moving_mean, "float32")
+        moving_variance = ops.cast(self.moving_variance, "float32")
+        gamma = ops.ones_like(moving_mean) if self.gamma is None else self.gamma
+        beta = ops.zeros_like(moving_mean) if self.beta is None else self.beta
+        outputs, mean, variance = _tensorflow.fused_batch_normalization(
+            inputs,
+            ops.cast(gamma, "float32"),
+            ops.cast(beta, "float32"),
+            moving_mean,
+            moving_variance,
+            self.epsilon,
+            training,
+        )
+        if training:
+            rest = 1.0 - self.momentum
+            self.moving_mean.assign(moving_mean * self.momentum + mean * rest)
+            self.moving_variance.assign(moving_variance * self.momentum + variance * rest)
+        return outputs
+
+    def _fused_kernel_applies(self, inputs: Any, mask: Any) -> bool:
+        if keras.backend.backend() != "tensorflow":
+            return False
+        from keras_bnact import _tensorflow
+
+        dtype = keras.backend.standardize_dtype(inputs.dtype)
+        return (
+            mask is None
+            and not self.synchronized
+            and not self.renorm
+            and len(inputs.shape) >= 2
+            and self.axis in (-1, len(inputs.shape) - 1)
+            and dtype == self.compute_dtype
+            and dtype in _tensorflow.FUSED_DTYPES
+        )
+
+
+@_register
+class BoundedBlock(keras.layers.Wrapper):
+    """A weight layer, batch normalization and an activation, in the order of your choice.
+
+    | order          | output                                    |
+    | ---            | ---                                       |
+    | `"swap"`       | `normalization(activation(layer(inputs)))` |
+    | `"convention"` | `activation(normalization(layer(inputs)))` |
+    | `"nobn"`       | `activation(layer(inputs))`                |
+
+    The three steps are the attributes `layer`, `normalization` (None for `"nobn"`) and
+    `activation` (a layer). The given layer is left as it is: its bias is redundant in
+    `"convention"`, where batch normalization removes it, and needed in `"swap"`, where it
+    moves the activation off centre.
+
+    Args:
+        layer: A Keras weight layer without an activation of its own (Conv1D, Conv2D,
+            Conv3D, DepthwiseConv2D, SeparableConv2D, Dense, ...).
+        activation: A name (`"tanh"`, `"lecun_tanh"`, `"softsign"`, `"relu"`, a registered
+            one or one of Keras'), a function or an activation layer. Default `"tanh"`.
+        order: `"swap"` (default), `"convention"` or `"nobn"`.
+        momentum: Momentum of the moving statistics, as in Keras. Default 0.9.
+        epsilon: Added to the variance under the square root. Default 1e-5.
+        center: Whether batch normalization has a `beta`. Default True.
+        scale: Whether batch normalization has a `gamma`. Default True.
+        beta_initializer: Initializer of `beta`. Default `"zeros"`.
+        gamma_initializer: Initializer of `gamma`. Default `"ones"`.
+        beta_regularizer: Regularizer of `beta`, for example
+            `keras_bnact.regularizers.WeightDecay(5e-4)`. Default None.
+        gamma_regularizer: Regularizer of `gamma`. Default None.
+        synchronized: Whether the replicas of `tf.distribute` normalize with the statistics
+            of the global batch (TensorFlow only). Default False.
+        **kwargs: `name`, `dtype`, `trainable`. The dtype policy is the layer's by default.
+
+    Call arguments:
+        inputs: What the weight layer takes.
+        training: Whether batch normalization uses, and learns from, the batch's statistics.
+        mask: Optional mask of the inputs. It reaches batch normalization, and the next
+            layer, where the weight layer supports masking.
+
+    Returns:
+        A tensor of the weight layer's output shape in the block's compute dtype.
+
+    Raises:
+        ValueError: For a layer that is no Keras layer or has an activation of its own, and
+            for an unknown activation or order.
+
+    Example:
+
+    >>> import keras, keras_bnact
+    >>> block = keras_bnact.BoundedBlock(keras.layers.Conv2D(8, 3), activation="tanh")
+    >>> block.compute_output_shape((None, 32, 32, 3))
+    (None, 30, 30, 8)
+
+    Reference: figure 2 of the paper; momentum and epsilon are not in the paper.
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        activation: str | Callable = "tanh",
+        order: str = "swap",
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        synchronized: bool = False,
+        **kwargs: Any,
+    ):
+        _check_weight_layer(layer)
+        if order not in ORDERS:
+            raise ValueError(f"Unknown order {order!r}: give one of {', '.join(ORDERS)}.")
+        if kwargs.get("dtype") is None:
+            kwargs["dtype"] = layer.dtype_policy
+        super().__init__(layer, **kwargs)
+        self.order = order
+        self.activation = _activation_layer(activation, self.dtype_policy)
+        self._normalization_config = {
+            "momentum": momentum,
+            "epsilon": epsilon,
+            "center": center,
+            "scale": scale,
+            "beta_initializer": beta_initializer,
+            "gamma_initializer": gamma_initializer,
+            "beta_regularizer": beta_regularizer,
+            "gamma_regularizer": gamma_regularizer,
+            "synchronized": synchronized,
+        }
+        self.normalization = None
+        if order != "nobn":
+            self.normalization = BatchNormalization(
+                axis=1 if getattr(layer, "data_format", None) == "channels_first" else -1,
+                dtype=self.dtype_policy,
+                name="normalization",
+                **self._normalization_config,
+            )
+
+    @property
+    def _steps(self) -> list[keras.layers.Layer]:
+        return {
+            "swap": [self.activation, self.normalization],
+            "convention": [self.normalization, self.activation],
+            "nobn": [self.activation],
+        }[self.order]
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build(input_shape)
+        shape = self.layer.compute_output_shape(input_shape)
+        for step in self._steps:
+            if not step.built:
+                step.build(shape)
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        outputs = self.layer(inputs)
+        mask = self.compute_mask(inputs, mask)
+        for step in self._steps:
+            if step is self.normalization:
+                outputs = step(outputs, training=training, mask=mask)
+            else:
+                outputs = step(outputs)
+        return outputs
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        if not self.layer.supports_masking:
+            return None
+        return self.layer.compute_mask(inputs, previous_mask)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return self.layer.compute_output_shape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {
+            "activation": self.activation,
+            "order": self.order,
+            **self._normalization_config,
+        }
+        serialize = keras.saving.serialize_keras_object
+        return {**super().get_config(), **{name: serialize(own[name]) for name in own}}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "BoundedBlock":
+        config = {
+            name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+            for name, value in config.items()
+        }
+        return cls(**config)
+
+
+def _check_weight_layer(layer: Any) -> None:
+    if not isinstance(layer, keras.layers.Layer):
+        raise ValueError(
+            f"BoundedBlock takes a Keras weight layer such as keras.layers.Conv2D(64, 3); "
+            f"got {layer!r}."
+        )
+    own = getattr(layer, "activation", None)
+    if own is not None and own is not keras.activations.linear:
+        raise ValueError(
+            f"BoundedBlock applies the activation itself, but layer '{layer.name}' has "
+            f"{getattr(own, '__name__', own)!r}: give the layer activation=None."
+        )
+
+
+def _activation_layer(activation: Any, dtype: Any) -> keras.layers.Layer:
+    if isinstance(activation, keras.layers.Layer):
+        return activation
+    return keras.layers.Activation(activations.get(activation), dtype=dtype, name="activation")

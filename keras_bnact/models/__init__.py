@@ -1,0 +1,6 @@
+"""The paper's networks, built of `BoundedBlock`s from tables of blocks."""
+
+from keras_bnact.models.mobilenet import MobileNet
+from keras_bnact.models.vgg import VGG11, VGG16
+
+__all__ = ["VGG11", "VGG16", "MobileNet"]

@@ -1,0 +1,113 @@
+"""What the tables of blocks have in common: one recipe, applied to every layer."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_bnact.layers import ORDERS, BoundedBlock
+from keras_bnact.regularizers import WeightDecay
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How every block of a network is made; the fields are the models' arguments."""
+
+    activation: str | Callable
+    order: str
+    width: float
+    weight_decay: float
+    gamma_weight_decay: float | None
+    beta_weight_decay: float | None
+    momentum: float
+    epsilon: float
+    synchronized: bool
+
+    def __post_init__(self):
+        if self.order not in ORDERS:
+            raise ValueError(f"Unknown order {self.order!r}: give one of {', '.join(ORDERS)}.")
+        if not 0.0 < self.width < float("inf"):
+            raise ValueError(f"width must be positive and finite; got {self.width}.")
+
+    def conv(self, filters: int, kernel_size: int, strides: int = 1, *, name: str) -> BoundedBlock:
+        layer = keras.layers.Conv2D(
+            self._scaled(filters),
+            kernel_size,
+            strides,
+            padding="same",
+            use_bias=self.order != "convention",
+            kernel_regularizer=_decay(self.weight_decay),
+            bias_regularizer=_decay(self.weight_decay),
+            name="conv",
+        )
+        return self._block(layer, self.order, name)
+
+    def depthwise(self, kernel_size: int, strides: int = 1, *, name: str) -> BoundedBlock:
+        layer = keras.layers.DepthwiseConv2D(
+            kernel_size,
+            strides,
+            padding="same",
+            use_bias=self.order != "convention",
+            depthwise_regularizer=_decay(self.weight_decay),
+            bias_regularizer=_decay(self.weight_decay),
+            name="depthwise_conv",
+        )
+        return self._block(layer, self.order, name)
+
+    def dense(self, units: int, *, normalized: bool, name: str) -> BoundedBlock:
+        order = self.order if normalized else "nobn"
+        layer = keras.layers.Dense(
+            self._scaled(units),
+            use_bias=order != "convention",
+            kernel_regularizer=_decay(self.weight_decay),
+            bias_regularizer=_decay(self.weight_decay),
+            name="dense",
+        )
+        return self._block(layer, order, name)
+
+    def logits(self, classes: int) -> keras.layers.Dense:
+        half = keras.config.dtype_policy().compute_dtype in ("float16", "bfloat16")
+        return keras.layers.Dense(
+            classes,
+            kernel_regularizer=_decay(self.weight_decay),
+            bias_regularizer=_decay(self.weight_decay),
+            dtype="float32" if half else None,
+            name="logits",
+        )
+
+    def _scaled(self, filters: int) -> int:
+        return max(1, round(filters * self.width))
+
+    def _block(self, layer: keras.layers.Layer, order: str, name: str) -> BoundedBlock:
+        gamma = self.weight_decay if self.gamma_weight_decay is None else self.gamma_weight_decay
+        beta = self.weight_decay if self.beta_weight_decay is None else self.beta_weight_decay
+        return BoundedBlock(
+            layer,
+            activation=self.activation,
+            order=order,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            gamma_regularizer=_decay(gamma),
+            beta_regularizer=_decay(beta),
+            synchronized=self.synchronized,
+            name=name,
+        )
+
+
+def chain(
+    layers: list[keras.layers.Layer],
+    input_shape: tuple[int, int, int],
+    preprocessing: keras.layers.Layer | None,
+    name: str,
+) -> keras.Model:
+    """A functional model that applies `preprocessing` and then the layers in turn."""
+    inputs = keras.Input(input_shape, name="images")
+    outputs: Any = inputs
+    for layer in ([] if preprocessing is None else [preprocessing]) + layers:
+        outputs = layer(outputs)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def _decay(weight_decay: float) -> WeightDecay | None:
+    return WeightDecay(weight_decay) if weight_decay else None

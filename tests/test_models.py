@@ -1,0 +1,143 @@
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+from keras_bnact.models import VGG11, VGG16, MobileNet
+
+NETWORKS = {
+    "VGG16": VGG16,
+    "VGG11": VGG11,
+    "MobileNet": MobileNet,
+}
+
+
+@pytest.mark.parametrize(
+    ("network", "order", "published"),
+    [
+        (VGG16, "nobn", 138_357_544),
+        (VGG11, "nobn", 132_863_336),
+        (MobileNet, "convention", 4_253_864),
+    ],
+)
+def test_parameters_are_the_published_ones(network, order, published):
+    model = network(order=order, input_shape=(224, 224, 3), classes=1000)
+    assert model.count_params() == published
+
+
+# Convolutions and stages that are left.
+@pytest.mark.parametrize(
+    ("n", "convolutions", "stages"),
+    [
+        (16, 13, 5),
+        (15, 12, 5),
+        (14, 11, 5),
+        (13, 10, 4),
+        (12, 9, 4),
+        (11, 8, 4),
+        (10, 7, 3),
+        (9, 6, 3),
+        (8, 5, 3),
+    ],
+)
+def test_vgg16_n_loses_its_last_convolutions(n, convolutions, stages):
+    model = VGG16(n, width=0.05)
+    expected = [f"conv{i}" for i in range(1, convolutions + 1)]
+    assert [layer.name for layer in model.layers if "conv" in layer.name] == expected
+    assert [layer.name for layer in model.layers if "pool" in layer.name] == [
+        f"pool{i}" for i in range(1, stages + 1)
+    ]
+    assert (
+        model.get_layer("flatten").output.shape[1]
+        == (32 // 2**stages) ** 2 * (model.get_layer(f"conv{convolutions}").output.shape[-1])
+    )
+    assert model.name == ("vgg16" if n == 16 else f"vgg16_{n}")
+
+
+def test_vgg16_11_by_hand():
+    # Convolutions 3x3 with bias and four vectors of batch normalization, then dense layers.
+    filters = [3, 64, 64, 128, 128, 256, 256, 256, 512]
+    convolutions = sum(9 * a * b + b + 4 * b for a, b in itertools.pairwise(filters))
+    dense = (2 * 2 * 512) * 512 + 5 * 512 + 512 * 512 + 5 * 512
+    assert VGG16(11).count_params() == convolutions + dense + 512 * 10 + 10
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+@pytest.mark.parametrize("order", ["swap", "convention", "nobn"])
+def test_bias_where_normalization_does_not_follow(network, order):
+    model = network(order=order, width=0.05)
+    for layer in model.layers:
+        if hasattr(layer, "order"):
+            assert layer.layer.use_bias == (layer.order != "convention"), layer.name
+
+
+@pytest.mark.parametrize(
+    ("size", "units", "order"), [(32, 512, "swap"), (64, 512, "nobn"), (224, 4096, "nobn")]
+)
+def test_hidden_layers_go_by_the_image(size, units, order):
+    model = VGG16(8, width=0.0625, input_shape=(size, size, 3))
+    for name in ("fc1", "fc2"):
+        assert model.get_layer(name).layer.units == units // 16
+        assert model.get_layer(name).order == order
+    assert model.get_layer("conv1").order == "swap"
+
+
+@pytest.mark.parametrize(("size", "side"), [(32, 2), (64, 4), (224, 7)])
+def test_mobilenet_keeps_small_images_in_its_stem(size, side):
+    model = MobileNet(width=0.05, input_shape=(size, size, 3))
+    assert model.get_layer("pointwise13").output.shape[1:3] == (side, side)
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_weight_decay_is_on_every_parameter(network, rng):
+    model = network(width=0.05, weight_decay=0.1, gamma_weight_decay=0.2, beta_weight_decay=0.3)
+    expected = 0.0
+    for weight in model.trainable_weights:
+        weight.assign(rng.normal(0, 1, weight.shape))
+        coefficient = {"gamma": 0.2, "beta": 0.3}.get(weight.name, 0.1)
+        expected += 0.5 * coefficient * np.sum(np.square(weight.numpy(), dtype="float64"))
+    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_decay_of_gamma_and_beta_is_the_weights_by_default():
+    model = VGG16(8, width=0.05, weight_decay=0.1)
+    normalization = model.get_layer("conv1").normalization
+    assert normalization.gamma_regularizer.weight_decay == 0.1
+    assert normalization.beta_regularizer.weight_decay == 0.1
+
+
+def test_nwdbn_decays_neither_gamma_nor_beta():
+    model = VGG16(
+        8, order="convention", weight_decay=5e-4, gamma_weight_decay=0, beta_weight_decay=0
+    )
+    decayed = {w.name for w in model.trainable_weights if w.regularizer is not None}
+    assert decayed == {"kernel", "bias"}
+
+
+def test_logits_are_float32_under_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = VGG16(8, width=0.05)
+    assert model.get_layer("conv1").compute_dtype == "bfloat16"
+    assert model(np.zeros((2, 32, 32, 3))).dtype == "float32"
+
+
+def test_preprocessing_comes_first():
+    shift = keras.layers.Rescaling(1.0, offset=1.0)
+    plain = VGG16(8, width=0.05)
+    model = VGG16(8, width=0.05, preprocessing=shift)
+    model.set_weights(plain.get_weights())
+    np.testing.assert_allclose(
+        model(np.zeros((2, 32, 32, 3))), plain(np.ones((2, 32, 32, 3))), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="got 7"):
+        VGG16(7)
+    with pytest.raises(ValueError, match=r"32 pixels a side; got input_shape=\(16, 16, 3\)"):
+        VGG11(input_shape=(16, 16, 3))
+    with pytest.raises(ValueError, match="got 0"):
+        MobileNet(width=0)
+    with pytest.raises(ValueError, match="'swop'"):
+        MobileNet(order="swop")
