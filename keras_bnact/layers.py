@@ -79,8 +79,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     `moving = moving * momentum + batch * (1 - momentum)`; else with the moving statistics.
 
     The fused kernel is taken on the TensorFlow backend for channels in the last axis,
-    float32, bfloat16 or float16 inputs of rank 2 or more, without a mask, and where
-    neither `synchronized` nor `renorm` is set; everything else is Keras' own computation.
+    float32, bfloat16 or float16 inputs of rank 2 or more, without a mask or `renorm`. There
+    `synchronized` training takes its variance around the replicas' common mean, more exactly
+    than Keras; everything else is Keras' own computation.
 
     Args:
         **kwargs: As for `keras.layers.BatchNormalization`, with its defaults.
@@ -103,7 +104,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if not self._fused_kernel_applies(inputs, mask):
+        if not self._own_kernels_apply(inputs, mask):
             return super().call(inputs, training=training, mask=mask)
         from keras_bnact import _tensorflow
 
@@ -112,22 +113,22 @@ class BatchNormalization(keras.layers.BatchNormalization):
         moving_variance = ops.cast(self.moving_variance, "float32")
         gamma = ops.ones_like(moving_mean) if self.gamma is None else self.gamma
         beta = ops.zeros_like(moving_mean) if self.beta is None else self.beta
-        outputs, mean, variance = _tensorflow.fused_batch_normalization(
-            inputs,
-            ops.cast(gamma, "float32"),
-            ops.cast(beta, "float32"),
-            moving_mean,
-            moving_variance,
-            self.epsilon,
-            training,
-        )
+        gamma, beta = ops.cast(gamma, "float32"), ops.cast(beta, "float32")
+        if training and self.synchronized:
+            outputs, mean, variance = _tensorflow.synchronized_batch_normalization(
+                inputs, gamma, beta, self.epsilon
+            )
+        else:
+            outputs, mean, variance = _tensorflow.fused_batch_normalization(
+                inputs, gamma, beta, moving_mean, moving_variance, self.epsilon, training
+            )
         if training:
             rest = 1.0 - self.momentum
             self.moving_mean.assign(moving_mean * self.momentum + mean * rest)
             self.moving_variance.assign(moving_variance * self.momentum + variance * rest)
         return outputs
 
-    def _fused_kernel_applies(self, inputs: Any, mask: Any) -> bool:
+    def _own_kernels_apply(self, inputs: Any, mask: Any) -> bool:
         if keras.backend.backend() != "tensorflow":
             return False
         from keras_bnact import _tensorflow
@@ -135,7 +136,6 @@ class BatchNormalization(keras.layers.BatchNormalization):
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         return (
             mask is None
-            and not self.synchronized
             and not self.renorm
             and len(inputs.shape) >= 2
             and self.axis in (-1, len(inputs.shape) - 1)

@@ -1,0 +1,314 @@
+"""Data sets on real images: scikit-learn's digits, Tiny ImageNet's own files, folders."""
+
+import io
+import shutil
+import tarfile
+import types
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import SHARED_DATA
+from sklearn.datasets import load_digits
+
+from train import datasets
+from train.errors import UsageError
+
+TINY = SHARED_DATA / "tiny-imagenet-200-sample.tar.xz"
+
+
+def options(dataset, **given):
+    defaults = {
+        "data_dir": None,
+        "image_size": None,
+        "train_examples": None,
+        "test_examples": None,
+        "validation_fraction": 0.0,
+        "batch_size": 2,
+    }
+    return types.SimpleNamespace(dataset=dataset, **{**defaults, **given})
+
+
+def first_batch(source):
+    return next(source.test_batches().as_numpy_iterator())
+
+
+def test_digits():
+    images = datasets.load(options("digits"))
+    assert (len(images.train), len(images.test)) == (1437, 360)
+    assert (images.classes, images.size, images.flip) == (10, 32, False)
+    counts = np.bincount(images.test.labels)
+    assert counts.min() >= 34
+    assert counts.max() <= 38
+    # Every image is one of scikit-learn's, four times as large.
+    originals = {
+        (d.tobytes(), int(t))
+        for d, t in zip(load_digits().images, load_digits().target, strict=True)
+    }
+    batch, labels = first_batch(images.test)
+    for image, label in zip(batch, labels, strict=True):
+        small = np.round(image[::4, ::4, 0] * (16 / 255)).astype("float64")
+        assert (small.tobytes(), int(label)) in originals
+        np.testing.assert_array_equal(image, np.kron(image[::4, ::4], np.ones((4, 4, 1))))
+
+
+def test_subset_and_held_out_part_are_the_same_every_time():
+    flags = options("digits", train_examples=200, test_examples=50, validation_fraction=0.25)
+    one, two = datasets.load(flags), datasets.load(flags)
+    assert (len(one.train), len(one.validation), len(one.test)) == (150, 50, 50)
+    np.testing.assert_array_equal(one.train.images, two.train.images)
+    np.testing.assert_array_equal(one.validation.images, two.validation.images)
+    assert one.mean == one.train.channel_moments()[0]
+
+
+def test_a_batch_larger_than_the_training_set_is_refused():
+    with pytest.raises(UsageError, match="--batch_size=64 is larger than the training set of 50"):
+        datasets.load(options("digits", train_examples=50, batch_size=64))
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    """Two classes of images of several sizes and forms, and things that are none."""
+    for part in ("train", "test"):
+        for number, name in enumerate(("cat", "dog")):
+            place = tmp_path / part / name
+            place.mkdir(parents=True)
+            for index, (height, width) in enumerate([(40, 60), (32, 32), (90, 50), (33, 47)]):
+                image = np.full((height, width, 3), 100 * number + 20, "uint8")
+                encode = tf.io.encode_jpeg if index % 2 else tf.io.encode_png
+                suffix = "JPG" if index % 2 else "png"
+                (place / f"{index}.{suffix}").write_bytes(encode(image).numpy())
+            (place / "notes.txt").write_text("no image")
+    (tmp_path / "README").write_text("mine")
+    return tmp_path
+
+
+def test_image_folder(folder):
+    flags = options("image_folder", data_dir=str(folder), image_size=48)
+    datasets.check(flags)
+    images = datasets.load(flags)
+    assert (len(images.train), len(images.test)) == (8, 8)
+    assert (images.classes, images.size) == (2, 48)
+    batch, labels = first_batch(images.train)
+    assert batch.shape == (8, 48, 48, 3)
+    np.testing.assert_allclose(batch[:, 24, 24, 0], 100 * labels + 20, atol=2)
+
+
+def test_large_images_of_a_folder_are_read_while_training(folder):
+    flags = options("image_folder", data_dir=str(folder), image_size=96)
+    images = datasets.load(flags)
+    batches = images.train.training_batches(4, range(2), seed=0, flip=True).as_numpy_iterator()
+    shown = list(batches)
+    assert len(shown) == 4
+    for batch, labels in shown:
+        assert batch.shape == (4, 96, 96, 3)
+        np.testing.assert_allclose(batch[:, 48, 48, 0], 100 * labels + 20, atol=2)
+
+
+def spoil_missing(folder):
+    shutil.rmtree(folder / "test")
+    return "test is missing"
+
+
+def spoil_empty(folder):
+    shutil.rmtree(folder / "train")
+    (folder / "train").mkdir()
+    return "train is empty"
+
+
+def spoil_class_without_images(folder):
+    for path in (folder / "train" / "dog").glob("*.*"):
+        path.rename(path.with_suffix(".gif"))
+    return "dog holds no image"
+
+
+def spoil_unknown_class(folder):
+    (folder / "test" / "dog").rename(folder / "test" / "horse")
+    return "horse is a class that"
+
+
+def spoil_one_class(folder):
+    shutil.rmtree(folder / "train" / "dog")
+    shutil.rmtree(folder / "test" / "dog")
+    return "one class, 'cat'"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil_missing, spoil_empty, spoil_class_without_images, spoil_unknown_class, spoil_one_class],
+)
+def test_a_spoilt_folder_is_refused(folder, spoil):
+    expected = spoil(folder)
+    with pytest.raises(UsageError, match=expected):
+        datasets.check(options("image_folder", data_dir=str(folder)))
+
+
+def test_no_folder_at_all_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="needs --data_dir"):
+        datasets.check(options("image_folder"))
+    with pytest.raises(UsageError, match="nowhere is no folder"):
+        datasets.check(options("cifar10", data_dir=str(tmp_path / "nowhere")))
+
+
+@pytest.fixture(scope="module")
+def tiny_folder(tmp_path_factory):
+    if not TINY.exists():
+        pytest.skip(f"{TINY.name} is not at hand: shared data is absent")
+    place = tmp_path_factory.mktemp("tiny")
+    with tarfile.open(TINY) as archive:
+        archive.extractall(place, filter="data")
+    return place
+
+
+def check_tiny(images, folder):
+    names = (folder / "wnids.txt").read_text().split()
+    assert (len(images.train), len(images.test)) == (1000, 500)
+    assert (images.classes, images.size, images.flip) == (10, 64, True)
+    # Validation images keep the class of their annotation, greyscale ones too.
+    annotations = [
+        line.split("\t")[:2]
+        for line in (folder / "val/val_annotations.txt").read_text().splitlines()
+    ]
+    expected = sorted(
+        (names.index(name), decoded(folder / "val" / "images" / file).tobytes())
+        for file, name in annotations
+    )
+    found = sorted(
+        (int(label), image.tobytes())
+        for image, label in zip(images.test.images, images.test.labels, strict=True)
+    )
+    assert found == expected
+    np.testing.assert_array_equal(np.bincount(images.train.labels), [100] * 10)
+
+
+def decoded(path):
+    return tf.io.decode_jpeg(path.read_bytes(), channels=3).numpy()
+
+
+def test_tiny_imagenet_from_its_folder(tiny_folder):
+    flags = options("tiny_imagenet", data_dir=str(tiny_folder))
+    check_tiny(datasets.load(flags), tiny_folder / "tiny-imagenet-200")
+    # Prepared now, so that the folder is needed no more.
+    (tiny_folder / "tiny-imagenet-200").rename(tiny_folder / "elsewhere")
+    check_tiny(datasets.load(flags), tiny_folder / "elsewhere")
+    (tiny_folder / "elsewhere").rename(tiny_folder / "tiny-imagenet-200")
+
+
+def test_tiny_imagenet_from_its_archive(tiny_folder, tmp_path):
+    root = tiny_folder / "tiny-imagenet-200"
+    with zipfile.ZipFile(tmp_path / "tiny-imagenet-200.zip", "w") as archive:
+        for path in root.rglob("*"):
+            archive.write(path, path.relative_to(tiny_folder))
+    images = datasets.load(options("tiny_imagenet", data_dir=str(tmp_path)))
+    check_tiny(images, root)
+
+
+def test_a_data_set_that_cannot_be_had_is_one_sentence(tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    def no_network(*args, **kwargs):
+        raise ConnectionError("no route\nto host")
+
+    monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", no_network)
+    with pytest.raises(UsageError, match="ConnectionError: no route to host") as error:
+        datasets.load(options("cifar10", data_dir=str(tmp_path)))
+    assert "\n" not in str(error.value)
+    assert str(tmp_path) in str(error.value)
+
+
+# Files, images a file and label bytes of the archives' own layout.
+CIFAR = {
+    "cifar10": ("cifar-10-batches-bin", [f"data_batch_{i}.bin" for i in range(1, 6)], 10),
+    "cifar100": ("cifar-100-binary", ["train.bin"], 100),
+}
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_cifar_from_its_archive(name, tmp_path, monkeypatch, rng):
+    import tensorflow_datasets as tfds
+
+    folder, train_files, classes = CIFAR[name]
+    written = {}
+    place = tmp_path / "archive" / folder
+    place.mkdir(parents=True)
+    for file in [*train_files, "test_batch.bin" if name == "cifar10" else "test.bin"]:
+        images = rng.integers(0, 256, (6, 3, 32, 32)).astype("uint8")
+        labels = rng.integers(0, classes, 6).astype("uint8")
+        coarse = [] if name == "cifar10" else [0]
+        rows = [[*coarse, y, *x.ravel()] for x, y in zip(images, labels, strict=True)]
+        (place / file).write_bytes(np.array(rows, "uint8").tobytes())
+        written[file] = {
+            (int(y), x.transpose(1, 2, 0).tobytes()) for x, y in zip(images, labels, strict=True)
+        }
+    for file in ("batches.meta.txt", "fine_label_names.txt"):
+        (place / file).write_text("".join(f"class{i}\n" for i in range(classes)))
+    (place / "coarse_label_names.txt").write_text("".join(f"coarse{i}\n" for i in range(20)))
+    monkeypatch.setattr(
+        tfds.download.DownloadManager, "download_and_extract", lambda *_: tmp_path / "archive"
+    )
+
+    images = datasets.load(options(name, data_dir=str(tmp_path)))
+
+    assert (images.classes, images.size, images.flip) == (classes, 32, True)
+    *_, test_file = written
+    read = {
+        (int(y), x.tobytes()) for x, y in zip(images.test.images, images.test.labels, strict=True)
+    }
+    assert read == written[test_file]
+    read = {
+        (int(y), x.tobytes()) for x, y in zip(images.train.images, images.train.labels, strict=True)
+    }
+    assert read == set().union(*(written[file] for file in train_files))
+
+
+def add(archive, name, content):
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    archive.addfile(info, io.BytesIO(content))
+
+
+@pytest.fixture
+def imagenet(tmp_path):
+    """ImageNet's own archives, with 20 images of each of two classes."""
+    manual = tmp_path / "downloads" / "manual"
+    manual.mkdir(parents=True)
+    wnids = ["n01440764", "n01443537"]
+    image = lambda value: tf.io.encode_jpeg(np.full((70, 90, 3), value, "uint8")).numpy()  # noqa: E731
+    with tarfile.open(manual / "ILSVRC2012_img_train.tar", "w") as train:
+        for number, wnid in enumerate(wnids):
+            inner = io.BytesIO()
+            with tarfile.open(fileobj=inner, mode="w") as archive:
+                for index in range(20):
+                    add(archive, f"{wnid}_{index}.JPEG", image(40 + 100 * number))
+            add(train, f"{wnid}.tar", inner.getvalue())
+    with tarfile.open(manual / "ILSVRC2012_img_val.tar", "w") as validation:
+        for index in range(1, 4):
+            add(validation, f"ILSVRC2012_val_{index:08}.JPEG", image(90))
+    return tmp_path
+
+
+def test_imagenet_from_its_archives(imagenet):
+    images = datasets.load(options("imagenet2012", data_dir=str(imagenet)))
+    assert (images.classes, images.size, len(images.train)) == (1000, 224, 40)
+    assert images.mean[0] == pytest.approx(123.675)
+    np.testing.assert_array_equal(np.bincount(images.train.labels), [20, 20])
+    epochs = list(images.train.training_batches(8, range(2), 0, flip=True).as_numpy_iterator())
+    assert len(epochs) == 10
+    for batch, labels in epochs:
+        assert batch.shape == (8, 224, 224, 3)
+        np.testing.assert_allclose(batch[:, 100, 100, 0], 40 + 100 * labels, atol=2)
+    again = list(images.train.training_batches(8, range(1, 2), 0, flip=True).as_numpy_iterator())
+    for expected, actual in zip(epochs[5:], again, strict=True):
+        np.testing.assert_array_equal(actual[1], expected[1])
+        np.testing.assert_array_equal(actual[0], expected[0])
+
+
+def test_part_of_imagenet(imagenet):
+    flags = options("imagenet2012", data_dir=str(imagenet), train_examples=4)
+    images = datasets.load(flags)
+    np.testing.assert_array_equal(np.bincount(images.train.labels), [2, 2])
+    flags = options("imagenet2012", data_dir=str(imagenet), validation_fraction=0.2)
+    images = datasets.load(flags)
+    np.testing.assert_array_equal(np.bincount(images.validation.labels), [4, 4])
+    np.testing.assert_array_equal(np.bincount(images.train.labels), [16, 16])

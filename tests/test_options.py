@@ -1,0 +1,122 @@
+import inspect
+
+import pytest
+from absl import flags as absl_flags
+
+from keras_bnact import activations, layers, models
+from train import options
+from train.errors import UsageError
+
+
+def test_defaults_are_accepted():
+    flags = options.parse([])
+    assert (flags.dataset, flags.model, flags.activation, flags.order) == (
+        "digits",
+        "vgg16_11",
+        "tanh",
+        "swap",
+    )
+    assert flags.learning_rate_drops == []
+    assert flags.gamma_weight_decay is None
+
+
+def test_names_are_the_librarys():
+    assert options.ORDERS == layers.ORDERS
+    for function, arguments in options.MODELS.values():
+        inspect.signature(getattr(models, function)).bind(**arguments)
+    names = ["vgg16", *(f"vgg16_{n}" for n in range(15, 7, -1)), "vgg11", "mobilenet"]
+    assert list(options.MODELS) == names
+    assert options.define()["activation"].parser.accepted == activations.names()
+
+
+def test_text_reads_back_as_the_same_flags(tmp_path):
+    given = [
+        "--model=mobilenet",
+        "--learning_rate_drops=100,150",
+        "--epochs=200",
+        "--weight_decay=1e-05",
+        "--beta_weight_decay=0",
+        "--deterministic",
+        f"--data_dir={tmp_path}/with space",
+        "--run_dir=somewhere",
+    ]
+    text = options.as_text(options.parse(given))
+    assert "run_dir" not in text
+    assert "flagfile" not in text
+    (tmp_path / "flags.txt").write_text(text)
+    again = options.parse([f"--flagfile={tmp_path / 'flags.txt'}"])
+    assert options.as_text(again) == text
+    assert again.learning_rate_drops == [100, 150]
+    assert again.beta_weight_decay == 0.0
+    assert again.deterministic
+
+
+def test_flags_after_a_flagfile_win_and_flagfiles_nest(tmp_path):
+    (tmp_path / "base").write_text("# shared\n--epochs=50\n--width=0.5\n")
+    (tmp_path / "cell").write_text(f"--flagfile={tmp_path / 'base'}\n--width=0.25\n")
+    flags = options.parse([f"--flagfile={tmp_path / 'cell'}", "--seed=3"])
+    assert (flags.epochs, flags.width, flags.seed) == (50, 0.25, 3)
+
+
+MISTAKES = [
+    (["--dataset=cifar"], "--dataset=cifar.*digits.*imagenet2012.*Did you mean cifar10?"),
+    (["--model=vgg16_7"], "--model=vgg16_7.*mobilenet.*Did you mean vgg16"),
+    (["--activation=softsing"], "softsing.*lecun_tanh.*Did you mean softsign?"),
+    (["--order=swapped"], "swapped.*convention.*Did you mean swap?"),
+    (["--epochs=0"], "epochs=0.*at least 1"),
+    (["--epochs=2.5"], "epochs=2.5.*whole number"),
+    (["--learning_rate=nan"], "learning_rate=nan.*finite"),
+    (["--learning_rate=-0.1"], "-0.1.*above 0"),
+    (["--weight_decay=inf"], "inf.*finite"),
+    (["--momentum=1"], "momentum=1.*below 1"),
+    (["--validation_fraction=1"], "validation_fraction=1.*below 1"),
+    (["--image_size=8", "--dataset=image_folder"], "image_size=8.*at least 32"),
+    (["--image_size=64"], "image_size=64 goes with --dataset=image_folder"),
+    (["--learning_rate_drops=20,10", "--epochs=30"], "20,10.*increasing"),
+    (["--learning_rate_drops=10,10", "--epochs=30"], "10,10.*increasing"),
+    (["--learning_rate_drops=5,x"], "5,x.*increasing"),
+    (["--learning_rate_drops=10,30", "--epochs=30"], "10,30.*--epochs=30.*below 30"),
+    (["digits"], "'digits' is no flag"),
+    (["--epoch=3"], "unknown flag --epoch. Did you mean epochs?"),
+    (["--batch_size=9", "--strategy=mirrored", "--replicas=2"], "batch_size=9.*2 replicas.*: 8"),
+    (["--replicas=2"], "replicas=2 goes with --strategy=mirrored"),
+    (["--early_stopping_patience=5"], "patience=5 needs.*--validation_fraction"),
+    (["--flagfile=missing.txt"], "missing.txt"),
+    (["--flagfile"], "flagfile"),
+    (["--seed"], "seed"),
+    (["--overwrite=perhaps"], "overwrite=perhaps"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), MISTAKES, ids=lambda value: str(value)[:40])
+def test_a_mistake_is_one_sentence_that_names_it(arguments, expected):
+    with pytest.raises(UsageError, match=expected) as error:
+        options.parse(arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_a_flagfile_that_includes_itself_is_refused(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text(f"--flagfile={two}\n")
+    two.write_text(f"--flagfile={one}\n")
+    with pytest.raises(UsageError, match="one includes itself"):
+        options.parse([f"--flagfile={one}"])
+
+
+def test_a_flagfile_of_something_else_is_refused(tmp_path):
+    (tmp_path / "picture").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(UsageError, match="something else than text"):
+        options.parse([f"--flagfile={tmp_path / 'picture'}"])
+
+
+def test_help_lists_every_flag_of_ours_and_none_of_absls():
+    usage = options.usage()
+    for name in options.define():
+        assert f"--{name}" in usage
+    assert "--logtostderr" not in usage
+    assert max(map(len, usage.splitlines())) < 130
+
+
+def test_flags_are_not_the_process_ones():
+    options.parse(["--epochs=3"])
+    assert "epochs" not in absl_flags.FLAGS

@@ -1,0 +1,287 @@
+"""`python -m train.run` as a user meets it, each time in a process of its own."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from conftest import ROOT
+from test_options import MISTAKES
+
+from train import options, run, training
+
+# Small enough for seconds, and with an uneven last batch of training and of test images.
+SMALL = [
+    "--model=vgg16_8",
+    "--width=0.05",
+    "--train_examples=250",
+    "--test_examples=99",
+    "--batch_size=32",
+    "--deterministic",
+]
+
+
+def read_history(run_dir):
+    with open(run_dir / "history.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def weights_of(run_dir):
+    return keras.saving.load_model(run_dir / "model.keras").get_weights()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of four epochs, and what it printed."""
+    run_dir = tmp_path_factory.mktemp("run") / "one"
+    process = subprocess.run(
+        [sys.executable, "-m", "train.run", *SMALL, "--epochs=4", f"--run_dir={run_dir}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
+    )
+    assert process.returncode == 0, process.stderr
+    return run_dir, process
+
+
+def test_learns_and_says_so_without_noise(finished):
+    run_dir, process = finished
+    assert process.stderr == ""
+    assert "250 images to train on, 99 to test, 10 classes" in process.stdout
+    assert "Epoch 4/4" in process.stdout
+    assert str(run_dir) in process.stdout
+    # No progress bar in a log.
+    assert "\b" not in process.stdout
+    history = read_history(run_dir)
+    assert [row["epoch"] for row in history] == ["1", "2", "3", "4"]
+    assert float(history[-1]["test_accuracy"]) > 0.5
+    assert float(history[-1]["cross_entropy"]) < float(history[0]["cross_entropy"])
+
+
+def test_run_directory_is_complete(finished):
+    run_dir, _ = finished
+    assert {entry.name for entry in run_dir.iterdir()} == {
+        "environment.json",
+        "flags.txt",
+        "history.csv",
+        "model.keras",
+        "saved_model",
+        "summary.json",
+        "tensorboard",
+    }
+    summary = json.loads((run_dir / "summary.json").read_text())
+    last = read_history(run_dir)[-1]
+    assert summary["epochs"] == 4
+    assert summary["test"]["accuracy"] == float(last["test_accuracy"])
+    assert summary["train"]["loss"] == float(last["loss"])
+    assert summary["images_per_second"] > 0
+    environment = json.loads((run_dir / "environment.json").read_text())
+    assert environment["seed"] == 0
+    assert environment["devices"] == ["/device:CPU:0"]
+    assert environment["keras"] == keras.__version__
+    flags = options.parse([f"--flagfile={run_dir / 'flags.txt'}"])
+    assert (flags.epochs, flags.width, flags.deterministic) == (4, 0.05, True)
+    assert list(run_dir.glob("tensorboard/train/events*"))
+
+
+def test_the_kept_models_answer_what_the_history_says(finished):
+    import tensorflow as tf
+
+    from train import datasets
+
+    run_dir, _ = finished
+    flags = options.parse([f"--flagfile={run_dir / 'flags.txt'}"])
+    images, labels = next(datasets.load(flags).test.test_batches().as_numpy_iterator())
+    loaded = keras.saving.load_model(run_dir / "model.keras")
+    assert not loaded.compiled
+    logits = loaded.predict(images, verbose=0)
+    served = tf.saved_model.load(run_dir / "saved_model").signatures["serving_default"]
+    answer = served(images=tf.constant(images, "float32"))["logits"]
+    np.testing.assert_allclose(answer, logits, rtol=0, atol=1e-5)
+    accuracy = np.mean(logits.argmax(axis=1) == labels)
+    assert accuracy == pytest.approx(float(read_history(run_dir)[-1]["test_accuracy"]), abs=1e-6)
+
+
+def test_a_finished_run_says_so(finished, train):
+    run_dir, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")}
+    again = train(*SMALL, "--epochs=4", f"--run_dir={run_dir}")
+    assert again.returncode == 0
+    assert "finished" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")} == before
+
+
+def test_other_flags_in_its_directory_are_refused(finished, train):
+    run_dir, _ = finished
+    refused = train(*SMALL, "--epochs=5", f"--run_dir={run_dir}")
+    assert refused.returncode == 2
+    assert "--epochs (4 there, 5 here)" in refused.stderr
+
+
+def wait_for_rows(run_dir, rows, process):
+    """Waits until the history has so many rows; None means: not even a directory."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if rows is None or (
+            (run_dir / "history.csv").exists() and len(read_history(run_dir)) >= rows
+        ):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"no {rows} epochs: {process.communicate()}")
+
+
+def kill_at(moments, run_dir, arguments):
+    """Starts the run again and again, killing it at each moment, and then lets it finish."""
+    command = [sys.executable, "-m", "train.run", *arguments, f"--run_dir={run_dir}"]
+    for rows, delay in moments:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        wait_for_rows(run_dir, rows, process)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    return finished
+
+
+def assert_same_run(one, two):
+    assert (one / "history.csv").read_bytes() == (two / "history.csv").read_bytes()
+    for expected, actual in zip(weights_of(one), weights_of(two), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+    summaries = [json.loads((run_dir / "summary.json").read_text()) for run_dir in (one, two)]
+    for name in ("epochs", "train", "test", "parameters"):
+        assert summaries[0][name] == summaries[1][name]
+
+
+def test_a_killed_run_goes_on_bit_for_bit(finished, tmp_path):
+    run_dir = tmp_path / "killed"
+    last = kill_at([(2, 0.0)], run_dir, [*SMALL, "--epochs=4"])
+    assert "Going on after epoch" in last.stdout
+    assert "Epoch 1/4" not in last.stdout
+    assert_same_run(finished[0], run_dir)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["swap", "convention"])
+def test_five_kills_in_one_run(order, train, tmp_path):
+    arguments = [*SMALL, f"--order={order}", "--epochs=12", "--learning_rate_drops=4,9"]
+    undisturbed = tmp_path / "undisturbed"
+    assert train(*arguments, f"--run_dir={undisturbed}").returncode == 0
+    # Before anything is written, at the end of an epoch (twice), and in the middle of one.
+    moments = [(None, 4.0), (1, 0.0), (3, 0.07), (6, 0.0), (9, 0.15)]
+    kill_at(moments, tmp_path / "killed", arguments)
+    assert_same_run(undisturbed, tmp_path / "killed")
+
+
+def test_two_replicas_train_as_one(train, tmp_path):
+    arguments = [*SMALL, "--epochs=1"]
+    for name, more in (("one", []), ("two", ["--strategy=mirrored", "--replicas=2"])):
+        process = train(*arguments, *more, f"--run_dir={tmp_path / name}")
+        assert process.returncode == 0, process.stderr
+        assert process.stderr == ""
+    one, two = (weights_of(tmp_path / name) for name in ("one", "two"))
+    # More steps than these seven show the amplification of float32 rounding by the network.
+    for expected, actual in zip(one, two, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
+    test_the_kept_models_answer_what_the_history_says((tmp_path / "two", None))
+
+
+def test_a_validation_part_judges_the_epochs_and_stops_them(train, tmp_path):
+    run_dir = tmp_path / "run"
+    process = train(
+        *SMALL,
+        "--epochs=30",
+        "--validation_fraction=0.2",
+        "--early_stopping_patience=2",
+        "--learning_rate=1e-6",
+        f"--run_dir={run_dir}",
+    )
+    assert process.returncode == 0, process.stderr
+    history = read_history(run_dir)
+    assert len(history) < 30
+    assert "val_accuracy" in history[0]
+    assert "test_accuracy" not in history[0]
+    accuracies = [float(row["val_accuracy"]) for row in history]
+    assert max(accuracies[-2:]) <= max(accuracies[:-2])
+    summary = json.loads((run_dir / "summary.json").read_text())
+    assert summary["validation"]["accuracy"] == accuracies[-1]
+    assert 0.0 <= summary["test"]["accuracy"] <= 1.0
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_mixed_precision(precision, train, tmp_path):
+    run_dir = tmp_path / "run"
+    arguments = [f"--mixed_precision={precision}", "--order=convention", "--epochs=2"]
+    process = train(*SMALL, *arguments, f"--run_dir={run_dir}")
+    assert process.returncode == 0, process.stderr
+    model = keras.saving.load_model(run_dir / "model.keras")
+    assert model.get_layer("conv1").compute_dtype == precision
+    assert model.output.dtype == "float32"
+
+
+def test_overwrite_starts_anew(train, tmp_path):
+    run_dir = tmp_path / "run"
+    arguments = [*SMALL, "--epochs=1", "--export=none", f"--run_dir={run_dir}"]
+    assert train(*arguments).returncode == 0
+    assert not (run_dir / "saved_model").exists()
+    assert train(*arguments, "--seed=1", "--overwrite").returncode == 0
+    assert "--seed=1" in (run_dir / "flags.txt").read_text()
+
+
+def test_learning_rate_falls_to_a_tenth_at_each_drop():
+    rates = [training.learning_rate(0.1, [2, 4], epoch) for epoch in range(6)]
+    assert rates == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+
+
+def test_stopping_early_asks_the_history_alone():
+    history = [{"val_accuracy": accuracy} for accuracy in (0.1, 0.5, 0.4, 0.5, 0.6)]
+    stops = [training.stops_early(history[:count], 2) for count in range(6)]
+    assert stops == [False, False, False, False, True, False]
+    assert not training.stops_early(history, None)
+
+
+def test_help_and_mistakes_answer_before_keras_is_imported(run_python, tmp_path):
+    code = (
+        "import sys; from train.run import main; "
+        "codes = main(['--help']), main(['--model=vgg17']), main(['--dataset=image_folder']); "
+        "print(codes, {'keras', 'tensorflow', 'numpy'} & set(sys.modules))"
+    )
+    process = run_python("-c", code)
+    assert process.stdout.endswith("(0, 2, 2) set()\n"), process.stderr
+
+
+@pytest.mark.parametrize(("arguments", "expected"), MISTAKES, ids=lambda value: str(value)[:40])
+def test_a_mistake_leaves_nothing_behind(arguments, expected, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("train.run: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistake_that_shows_only_in_the_data_leaves_nothing_behind(train, tmp_path):
+    run_dir = tmp_path / "run"
+    for arguments in (["--train_examples=2000"], ["--train_examples=100"]):
+        process = train(*arguments, f"--run_dir={run_dir}")
+        assert process.returncode == 2
+        assert process.stderr.count("\n") == 1
+        assert not run_dir.exists()
+
+
+def test_another_backend_is_refused(train, tmp_path):
+    process = train(f"--run_dir={tmp_path / 'run'}", KERAS_BACKEND="jax")
+    assert process.returncode == 2
+    assert "KERAS_BACKEND is jax" in process.stderr
+    assert not (tmp_path / "run").exists()

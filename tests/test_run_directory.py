@@ -1,0 +1,85 @@
+import pytest
+
+from train.errors import UsageError
+from train.run_directory import FLAGS, SUMMARY, RunDirectory, State
+
+TEXT = "--epochs=3\n--nodeterministic\n--width=0.5\n"
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return RunDirectory(tmp_path / "runs" / "one", TEXT)
+
+
+def test_a_new_run_touches_nothing_before_it_is_created(directory):
+    assert directory.state(overwrite=False) is State.NEW
+    assert not directory.path.parent.exists()
+    directory.create(State.NEW)
+    assert (directory.path / FLAGS).read_text() == TEXT
+
+
+def test_states_of_a_run(directory):
+    directory.create(State.NEW)
+    assert directory.state(overwrite=False) is State.INTERRUPTED
+    directory.write_json(SUMMARY, {"epochs": 3})
+    assert directory.state(overwrite=False) is State.FINISHED
+    assert directory.state(overwrite=True) is State.NEW
+
+
+def test_other_flags_are_refused_by_name(directory):
+    directory.create(State.NEW)
+    other = RunDirectory(directory.path, "--epochs=4\n--deterministic\n--width=0.5\n--seed=1\n")
+    with pytest.raises(UsageError) as error:
+        other.state(overwrite=False)
+    message = str(error.value)
+    assert "--epochs (3 there, 4 here)" in message
+    assert "--deterministic (off there, on here)" in message
+    assert "--seed (not set there, 1 here)" in message
+    assert "width" not in message
+    assert other.state(overwrite=True) is State.NEW
+
+
+def test_overwriting_deletes_what_was_there(directory):
+    directory.create(State.NEW)
+    (directory.path / "history.csv").write_text("old")
+    (directory.path / "saved_model").mkdir()
+    directory.create(State.NEW)
+    assert [entry.name for entry in directory.path.iterdir()] == [FLAGS]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_files_that_are_no_run_are_never_touched(tmp_path, overwrite):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="files that are no run"):
+        RunDirectory(tmp_path, TEXT).state(overwrite)
+    with pytest.raises(UsageError, match="is a file"):
+        RunDirectory(tmp_path / "thesis.tex", TEXT).state(overwrite)
+
+
+def test_what_is_not_finished_is_not_seen(directory):
+    directory.create(State.NEW)
+    directory.write_text("history.csv", "old")
+
+    def die_half_way():
+        with directory.writing("history.csv") as path:
+            path.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        die_half_way()
+    assert (directory.path / "history.csv").read_text() == "old"
+    with directory.writing("saved_model") as path:
+        path.mkdir()
+        (path / "a").write_text("1")
+    with directory.writing("saved_model") as path:
+        path.mkdir()
+    assert list((directory.path / "saved_model").iterdir()) == []
+    assert directory.state(overwrite=False) is State.INTERRUPTED
+    directory.create(State.INTERRUPTED)
+    assert sorted(e.name for e in directory.path.iterdir()) == [FLAGS, "history.csv", "saved_model"]
+
+
+def test_json_is_json_also_of_a_run_that_diverged(directory):
+    directory.create(State.NEW)
+    directory.write_json("x.json", {"a": float("nan"), "b": [1.5, float("inf")], "c": {"d": "e"}})
+    assert directory.read_json("x.json") == {"a": None, "b": [1.5, None], "c": {"d": "e"}}

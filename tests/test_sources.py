@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from train import subsets
+from train.errors import UsageError
+from train.sources import ArraySource, EncodedSource
+
+COUNT, BATCH = 50, 8
+
+
+@pytest.fixture
+def arrays(rng):
+    # The label is written into the image, so that a batch shows which images it holds.
+    images = rng.integers(0, 256, (COUNT, 16, 16, 3)).astype("uint8")
+    labels = np.arange(COUNT)
+    images[:, 4:12, 4:12] = labels[:, None, None, None]
+    return ArraySource(images, labels)
+
+
+@pytest.fixture
+def encoded(arrays):
+    items = np.array([tf.io.encode_png(image).numpy() for image in arrays.images], object)
+    return EncodedSource(items, arrays.labels, 16, are_paths=False)
+
+
+def batches(source, epochs, seed=0):
+    dataset = source.training_batches(BATCH, epochs, seed, flip=True)
+    return [(images.copy(), labels.copy()) for images, labels in dataset.as_numpy_iterator()]
+
+
+@pytest.mark.parametrize("kind", ["arrays", "encoded"])
+class TestEverySource:
+    @pytest.fixture
+    def source(self, kind, request):
+        return request.getfixturevalue(kind)
+
+    def test_an_epoch_shows_images_once_with_their_labels(self, source, kind):
+        (images, labels), *_ = epoch = batches(source, range(1))
+        assert images.shape == (BATCH, 16, 16, 3)
+        assert images.dtype == np.uint8
+        assert len(epoch) == COUNT // BATCH
+        shown = np.concatenate([labels for _, labels in epoch])
+        assert len(set(shown)) == len(shown)
+        if kind == "arrays":
+            np.testing.assert_array_equal(images[:, 8, 8, 0], labels)
+
+    def test_training_goes_on_in_the_middle(self, source):
+        whole, rest = batches(source, range(3)), batches(source, range(1, 3))
+        for expected, actual in zip(whole[COUNT // BATCH :], rest, strict=True):
+            np.testing.assert_array_equal(actual[0], expected[0])
+            np.testing.assert_array_equal(actual[1], expected[1])
+
+    def test_epochs_and_seeds_differ(self, source):
+        steps = COUNT // BATCH
+        two, other = batches(source, range(2)), batches(source, range(1), seed=1)
+        orders = [
+            np.concatenate([labels for _, labels in part])
+            for part in (two[:steps], two[steps:], other)
+        ]
+        assert not np.array_equal(orders[0], orders[1])
+        assert not np.array_equal(orders[0], orders[2])
+
+    def test_test_batches_are_all_images_in_order(self, source):
+        labels = [labels for _, labels in source.test_batches(16).as_numpy_iterator()]
+        assert [len(part) for part in labels] == [16, 16, 16, 2]
+        np.testing.assert_array_equal(np.concatenate(labels), source.labels)
+
+    def test_take(self, source):
+        part = source.take(np.array([3, 5, 8]))
+        assert len(part) == 3
+        labels = [labels for _, labels in part.test_batches().as_numpy_iterator()]
+        np.testing.assert_array_equal(labels[0], [3, 5, 8])
+
+
+def test_arrays_are_tested_as_they_are(arrays):
+    shown = [images for images, _ in arrays.test_batches(16).as_numpy_iterator()]
+    np.testing.assert_array_equal(np.concatenate(shown), arrays.images)
+
+
+def test_moments_are_numpys(arrays):
+    mean, variance = arrays.channel_moments()
+    np.testing.assert_allclose(
+        mean, arrays.images.mean(axis=(0, 1, 2), dtype="float64"), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        variance, arrays.images.var(axis=(0, 1, 2), dtype="float64"), rtol=1e-9
+    )
+
+
+def test_moments_of_encoded_images(encoded, arrays):
+    # The centre crop leaves the border out, so these are of what the test set shows.
+    shown = np.concatenate([i for i, _ in encoded.test_batches().as_numpy_iterator()])
+    mean, variance = encoded.channel_moments()
+    np.testing.assert_allclose(mean, shown.mean(axis=(0, 1, 2), dtype="float64"), rtol=1e-12)
+    np.testing.assert_allclose(variance, shown.var(axis=(0, 1, 2), dtype="float64"), rtol=1e-9)
+
+
+def test_decoded_images_are_the_images(encoded, arrays):
+    np.testing.assert_array_equal(encoded.decoded().images, arrays.images)
+
+
+def test_a_damaged_file_is_named(tmp_path, encoded):
+    paths = []
+    for number in range(3):
+        paths.append(str(tmp_path / f"{number}.png"))
+        tf.io.write_file(paths[-1], encoded._items[number] if number != 1 else b"no image")
+    source = EncodedSource(np.array(paths), np.zeros(3), 16, are_paths=True)
+    with pytest.raises(UsageError, match=r"1\.png is no JPEG or PNG"):
+        source.decoded()
+
+
+def test_a_balanced_subset_has_every_class_alike(rng):
+    labels = rng.permutation(np.repeat([0, 1, 2], [100, 50, 4]))
+    chosen = subsets.balanced_indices(labels, 30)
+    assert len(set(chosen)) == 30
+    # Four of the rare class, and the rest shared.
+    assert sorted(np.bincount(labels[chosen])) == [4, 13, 13]
+    np.testing.assert_array_equal(chosen, subsets.balanced_indices(labels, 30))
+    assert set(subsets.balanced_indices(labels, 12)) <= set(chosen)
+
+
+def test_more_images_than_there_are_is_refused(arrays):
+    with pytest.raises(UsageError, match="--train_examples=51: there are 50"):
+        subsets.balanced(arrays, 51, "--train_examples")
+
+
+def test_hold_out_is_stratified_and_disjoint(rng):
+    labels = np.repeat([0, 1], [80, 20])
+    source = ArraySource(np.arange(100, dtype="uint8").reshape(100, 1, 1, 1), labels)
+    train, held_out = subsets.hold_out(source, 0.2)
+    np.testing.assert_array_equal(np.bincount(held_out.labels), [16, 4])
+    both = np.concatenate([train.images, held_out.images]).ravel()
+    np.testing.assert_array_equal(np.sort(both), np.arange(100))
+    assert subsets.hold_out(source, 0.0) == (source, None)
+
+
+def test_a_fraction_that_leaves_a_class_without_images_is_refused(arrays):
+    with pytest.raises(UsageError, match=r"--validation_fraction=0\.1"):
+        subsets.hold_out(arrays, 0.1)

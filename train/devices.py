@@ -1,0 +1,115 @@
+"""Starts TensorFlow: quietly, on the devices that the flags ask for."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from train.errors import UsageError
+from train.options import check_batch_size
+
+LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+DEFAULT_CPU_REPLICAS = 2
+
+
+def start(options: Any) -> Any:
+    """Imports TensorFlow and Keras, sets seed, dtype policy and determinism.
+
+    Returns:
+        A `tf.distribute.Strategy`; TensorFlow's default one for a single device.
+
+    Raises:
+        UsageError: If the devices cannot be had, or Keras has another backend.
+    """
+    backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise UsageError(
+            f"train.run trains with TensorFlow, and KERAS_BACKEND is {backend}: unset it, or "
+            "set it to tensorflow."
+        )
+    with _native_messages_held_back():
+        import keras
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        strategy = _strategy(options, len(gpus))
+    check_batch_size(options.batch_size, strategy.num_replicas_in_sync)
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    if options.mixed_precision != "none":
+        keras.config.set_dtype_policy(f"mixed_{options.mixed_precision}")
+    keras.utils.set_random_seed(options.seed)
+    return strategy
+
+
+def describe() -> list[str]:
+    """A line for each device that TensorFlow sees."""
+    import tensorflow as tf
+
+    lines = []
+    for device in tf.config.list_logical_devices():
+        physical = tf.config.list_physical_devices(device.device_type)
+        details = tf.config.experimental.get_device_details(physical[0])
+        lines.append(" ".join([device.name, details.get("device_name", "")]).strip())
+    return lines
+
+
+def _strategy(options: Any, gpus: int) -> Any:
+    import tensorflow as tf
+
+    mirrored = options.strategy == "mirrored" or (options.strategy == "auto" and gpus > 1)
+    if not mirrored:
+        if gpus:
+            _initialize()
+        return tf.distribute.get_strategy()
+    replicas = options.replicas or gpus or DEFAULT_CPU_REPLICAS
+    check_batch_size(options.batch_size, replicas)
+    if gpus:
+        if replicas > gpus:
+            raise UsageError(f"--replicas={replicas}: there are {gpus} GPUs; give that or less.")
+        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(replicas)])
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * replicas,
+    )
+    # The default collectives abort on logical CPU devices.
+    return tf.distribute.MirroredStrategy(
+        [f"CPU:{i}" for i in range(replicas)],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
+
+
+def _initialize() -> None:
+    import tensorflow as tf
+
+    tf.config.list_logical_devices()
+
+
+@contextlib.contextmanager
+def _native_messages_held_back() -> Iterator[None]:
+    """Keeps what TensorFlow's native code says of itself at start-up off the screen.
+
+    It writes to the file descriptor before any setting of ours counts. What it said is shown
+    if the block fails, and nothing is held back where the user has set the log level.
+    """
+    if LOG_LEVEL in os.environ:
+        yield
+        return
+    os.environ[LOG_LEVEL] = "2"
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except UsageError:
+            raise
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -1,0 +1,346 @@
+"""The flags of `train.run`: their definitions, checks and text form.
+
+Imports neither Keras nor TensorFlow, so that `--help` and a mistake answer at once.
+"""
+
+import contextlib
+import io
+import math
+import textwrap
+from collections.abc import Sequence
+
+from absl import flags
+
+from keras_bnact import activations
+from train import datasets
+from train.errors import UsageError, nearest
+
+# Name on the command line: function in keras_bnact.models and its own arguments.
+MODELS = {
+    "vgg16": ("VGG16", {"n": 16}),
+    **{f"vgg16_{n}": ("VGG16", {"n": n}) for n in range(15, 7, -1)},
+    "vgg11": ("VGG11", {}),
+    "mobilenet": ("MobileNet", {}),
+}
+ORDERS = ("swap", "convention", "nobn")
+
+# Where a run is and what becomes of an old one there, not what the run is.
+PLACE_FLAGS = ("run_dir", "overwrite")
+
+
+class _Name(flags.ArgumentParser):
+    """One of a few names."""
+
+    syntactic_help = "a name"
+
+    def __init__(self, accepted: Sequence[str]):
+        self.accepted = tuple(accepted)
+
+    def parse(self, argument: str) -> str:
+        if argument not in self.accepted:
+            raise ValueError(
+                f"accepted are {', '.join(self.accepted)}.{nearest(argument, self.accepted)}"
+            )
+        return argument
+
+    def flag_type(self) -> str:
+        return " | ".join(self.accepted)
+
+
+class _Number(flags.ArgumentParser):
+    """A finite number in a range; `kind` is int or float."""
+
+    syntactic_help = "a number"
+
+    def __init__(self, kind, at_least=None, above=None, below=None):
+        self.kind, self.at_least, self.above, self.below = kind, at_least, above, below
+
+    def parse(self, argument):
+        try:
+            value = self.kind(argument)
+        except (TypeError, ValueError):
+            value = math.nan
+        inside = (
+            math.isfinite(value)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+        if not inside:
+            raise ValueError(f"accepted is {self.flag_type()}.")
+        return value
+
+    def flag_type(self) -> str:
+        limits = [
+            f"{words} {limit}"
+            for words, limit in (
+                ("at least", self.at_least),
+                ("above", self.above),
+                ("below", self.below),
+            )
+            if limit is not None
+        ]
+        name = "a whole number" if self.kind is int else "a finite number"
+        return " ".join([name, " and ".join(limits)]).strip()
+
+
+class _Epochs(flags.ArgumentParser):
+    """Increasing epochs separated by commas; nothing at all means none."""
+
+    syntactic_help = "epochs"
+
+    def parse(self, argument):
+        if isinstance(argument, list):
+            return argument
+        try:
+            epochs = [int(word) for word in argument.split(",")] if argument else []
+        except ValueError:
+            raise ValueError(f"accepted is {self.flag_type()}.") from None
+        if epochs != sorted(set(epochs)) or min(epochs, default=1) < 1:
+            raise ValueError(f"accepted is {self.flag_type()}.")
+        return epochs
+
+    def flag_type(self) -> str:
+        return "increasing epochs from 1 on, separated by commas, or nothing"
+
+
+class _EpochsSerializer(flags.ArgumentSerializer):
+    def serialize(self, value) -> str:
+        return ",".join(map(str, value))
+
+
+def define() -> flags.FlagValues:
+    """All flags of ours, with their defaults, and none of absl's."""
+    values = flags.FlagValues()
+
+    def name(flag, default, accepted, text):
+        flags.DEFINE(_Name(accepted), flag, default, text, values, flags.ArgumentSerializer())
+
+    def number(flag, default, parser, text):
+        flags.DEFINE(parser, flag, default, text, values, flags.ArgumentSerializer())
+
+    def string(flag, default, text):
+        flags.DEFINE_string(flag, default, text, values)
+
+    def boolean(flag, text):
+        flags.DEFINE_boolean(flag, False, text, values)
+
+    name("dataset", "digits", datasets.NAMES, "Images to learn.")
+    string(
+        "data_dir",
+        None,
+        "Folder of the images: what image_folder reads, and where TensorFlow Datasets keeps "
+        "or looks for the others. Default: TensorFlow Datasets' own; digits need none.",
+    )
+    number(
+        "image_size",
+        None,
+        _Number(int, at_least=32),
+        "Side in pixels to which image_folder brings its images. Default: 32.",
+    )
+    number(
+        "train_examples",
+        None,
+        _Number(int, at_least=1),
+        "Train on a balanced subset of so many images, the same for every seed. Default: all.",
+    )
+    number(
+        "test_examples",
+        None,
+        _Number(int, at_least=1),
+        "Test on a balanced subset of so many images. Default: all.",
+    )
+    number(
+        "validation_fraction",
+        0.0,
+        _Number(float, at_least=0.0, below=1.0),
+        "Part of the training images to hold out, of every class, the same for every seed. "
+        "With it, epochs are judged by it and the test images are used once, at the end.",
+    )
+    name("model", "vgg16_11", MODELS, "Network; vgg16_n has n weight layers.")
+    name("activation", "tanh", activations.names(), "Activation of every block.")
+    name("order", "swap", ORDERS, "Batch normalization after (swap) or before the activation.")
+    number("width", 1.0, _Number(float, above=0.0), "Factor on the numbers of filters.")
+    number("epochs", 10, _Number(int, at_least=1), "Passes over the training images.")
+    number(
+        "batch_size",
+        128,
+        _Number(int, at_least=2),
+        "Images a step, of all replicas together; the images left over by the last whole "
+        "batch of an epoch are skipped, others in every epoch.",
+    )
+    number("learning_rate", 0.01, _Number(float, above=0.0), "Of SGD, before any drop.")
+    flags.DEFINE(
+        _Epochs(),
+        "learning_rate_drops",
+        "",
+        "Epochs after which the learning rate falls to a tenth, for example 100,150. "
+        "Default: none.",
+        values,
+        _EpochsSerializer(),
+    )
+    number("momentum", 0.9, _Number(float, at_least=0.0, below=1.0), "Of SGD.")
+    number(
+        "weight_decay",
+        0.0005,
+        _Number(float, at_least=0.0),
+        "The penalty's gradient per unit of weight, on kernels and biases.",
+    )
+    number(
+        "gamma_weight_decay",
+        None,
+        _Number(float, at_least=0.0),
+        "The same on batch normalization's gamma. Default: --weight_decay.",
+    )
+    number(
+        "beta_weight_decay",
+        None,
+        _Number(float, at_least=0.0),
+        "The same on batch normalization's beta. Default: --weight_decay.",
+    )
+    number(
+        "early_stopping_patience",
+        None,
+        _Number(int, at_least=1),
+        "Stop after so many epochs without a better validation accuracy; goes with "
+        "--validation_fraction. Default: train all epochs.",
+    )
+    number(
+        "seed",
+        0,
+        _Number(int, at_least=0, below=2**31),
+        "Of initial weights, shuffling and augmentation.",
+    )
+    name(
+        "strategy",
+        "auto",
+        ("auto", "single", "mirrored"),
+        "auto: mirrored where there is more than one GPU, else single.",
+    )
+    number(
+        "replicas",
+        None,
+        _Number(int, at_least=1),
+        "Devices that mirrored trains on: GPUs, or logical CPU devices where there is no GPU. "
+        "Default: all GPUs, or 2 on a CPU.",
+    )
+    name(
+        "mixed_precision",
+        "none",
+        ("none", "bfloat16", "float16"),
+        "Type to compute in, with float32 weights.",
+    )
+    boolean("deterministic", "Ask TensorFlow for kernels that repeat bit for bit.")
+    string(
+        "run_dir",
+        None,
+        "Where the run is written. Default: a folder in runs/ named after data set, model, "
+        "activation, order and seed.",
+    )
+    boolean("overwrite", "Delete the run in --run_dir and start anew.")
+    name("export", "saved_model", ("saved_model", "none"), "What to write beside model.keras.")
+    boolean("help", "Show this help.")
+    return values
+
+
+def usage() -> str:
+    """The answer to `--help`: every flag of ours, its values and its default."""
+    values = define()
+    lines = [
+        "Train a network with bounded activations into a run directory.",
+        "",
+        "  python -m train.run --dataset=cifar10 --model=vgg16_11 --order=swap --epochs=200",
+        "",
+        "Every argument is a flag, --name=value; --flagfile=FILE reads flags from a file.",
+        "The same command goes on where it was interrupted.",
+        "",
+    ]
+    for name in values:
+        flag = values[name]
+        value = "" if flag.boolean else f"=<{flag.flag_type()}>"
+        default = f" Default: {flag.default}." if flag.default and not flag.boolean else ""
+        lines.append(f"  --{name}{value}")
+        lines += textwrap.wrap(
+            flag.help + default, 88, initial_indent=" " * 6, subsequent_indent=" " * 6
+        )
+    return "\n".join(lines)
+
+
+def parse(arguments: Sequence[str]) -> flags.FlagValues:
+    """Flags from a command line without its program name, checked one by one and together.
+
+    Raises:
+        UsageError: For the first mistake.
+    """
+    values = define()
+    warnings = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(warnings):
+            rest = values(["train.run", *arguments])
+    except (flags.Error, UnicodeDecodeError) as error:
+        raise UsageError(_sentence(error)) from None
+    if "circular flagfile" in warnings.getvalue():
+        culprit = warnings.getvalue().split(":")[-1].strip()
+        raise UsageError(f"the flagfile {culprit} includes itself: take its --flagfile line out.")
+    if len(rest) > 1:
+        raise UsageError(
+            f"'{rest[1]}' is no flag: every argument is of the form --name=value "
+            "(--help lists them)."
+        )
+    if not values.help:
+        _check_together(values)
+    return values
+
+
+def as_text(values: flags.FlagValues) -> str:
+    """The flags that make the run what it is, a line each, as a flagfile."""
+    lines = []
+    for name in values:
+        flag = values[name]
+        if name in (*PLACE_FLAGS, "help") or flag.value is None:
+            continue
+        lines.append(flag.serialize())
+    return "\n".join(lines) + "\n"
+
+
+def _check_together(values: flags.FlagValues) -> None:
+    drops = values.learning_rate_drops
+    if drops and drops[-1] >= values.epochs:
+        raise UsageError(
+            f"--learning_rate_drops={','.join(map(str, drops))}: a drop after epoch {drops[-1]} "
+            f"has no effect with --epochs={values.epochs}; give epochs below {values.epochs}."
+        )
+    if values.image_size is not None and values.dataset != "image_folder":
+        raise UsageError(
+            f"--image_size={values.image_size} goes with --dataset=image_folder; "
+            f"{values.dataset} has a size of its own."
+        )
+    if values.early_stopping_patience is not None and not values.validation_fraction:
+        raise UsageError(
+            f"--early_stopping_patience={values.early_stopping_patience} needs images to judge "
+            "by that are not the test's: give --validation_fraction=0.1, for example."
+        )
+    if values.replicas is not None and values.strategy != "mirrored":
+        raise UsageError(f"--replicas={values.replicas} goes with --strategy=mirrored.")
+    check_batch_size(values.batch_size, values.replicas or 1)
+
+
+def check_batch_size(batch_size: int, replicas: int) -> None:
+    """Refuses a batch that the replicas cannot share evenly."""
+    if batch_size % replicas:
+        raise UsageError(
+            f"--batch_size={batch_size} is not a multiple of the {replicas} replicas; "
+            f"the nearest that is: {max(1, round(batch_size / replicas)) * replicas}."
+        )
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, flags.UnrecognizedFlagError):
+        suggestion = nearest(error.flagname, list(define()))
+        return f"unknown flag --{error.flagname}.{suggestion} (--help lists them all.)"
+    if isinstance(error, UnicodeDecodeError):
+        return "a flagfile holds something else than text: give one flag a line, --name=value."
+    text = str(error).replace("ERROR:: ", "")
+    if isinstance(error, flags.IllegalFlagValueError) and text.startswith("flag "):
+        return text.removeprefix("flag ")
+    return " ".join(text.split())

@@ -1,0 +1,73 @@
+"""Trains one network into a run directory: `python -m train.run --help`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from train import datasets, options, run_directory
+from train.errors import UsageError
+from train.run_directory import RunDirectory, State
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; returns its exit status: 0, or 2 for a mistake of the user's."""
+    try:
+        flags = options.parse(arguments)
+        if flags.help:
+            print(options.usage())
+            return 0
+        return _run(flags)
+    except UsageError as error:
+        print(f"train.run: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ntrain.run: interrupted; the same command goes on from here.", file=sys.stderr)
+        return 130
+
+
+def _run(flags: Any) -> int:
+    datasets.check(flags)
+    directory = RunDirectory(_path(flags), options.as_text(flags))
+    state = directory.state(flags.overwrite)
+    if state is State.FINISHED:
+        print(f"{directory.path} holds this run, finished; --overwrite trains it anew.")
+        _report(directory.read_json(run_directory.SUMMARY), directory)
+        return 0
+
+    # From here on TensorFlow is needed, which takes seconds to import.
+    from train import devices
+
+    strategy = devices.start(flags)
+    from train import training
+
+    summary = training.run(flags, directory, state, strategy)
+    _report(summary, directory)
+    return 0
+
+
+def _path(flags: Any) -> Path:
+    if flags.run_dir is not None:
+        return Path(flags.run_dir)
+    name = f"{flags.dataset}-{flags.model}-{flags.activation}-{flags.order}-seed{flags.seed}"
+    return Path("runs", name)
+
+
+def _report(summary: dict[str, Any], directory: RunDirectory) -> None:
+    print(
+        f"\n{summary['epochs']} epochs in {summary['seconds']:.0f} s, "
+        f"{summary['images_per_second']:,.0f} images/s in training\n"
+    )
+    print(f"{'':12}{'accuracy':>10}{'cross-entropy':>15}{'loss':>10}")
+    for part in ("train", "validation", "test"):
+        if part in summary:
+            figures = [summary[part][name] for name in ("accuracy", "cross_entropy", "loss")]
+            accuracy, cross_entropy, loss = ("nan" if f is None else f"{f:.4f}" for f in figures)
+            print(f"{part:12}{accuracy:>10}{cross_entropy:>15}{loss:>10}")
+    print(f"\nResults are in {directory.path}:")
+    for entry in sorted(directory.path.iterdir()):
+        print(f"  {entry.name}{'/' if entry.is_dir() else ''}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

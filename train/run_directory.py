@@ -1,0 +1,138 @@
+"""A run directory: the seam between training and whatever reads its results.
+
+A reader never sees half a file: everything is written beside its place and then renamed.
+"""
+
+import contextlib
+import enum
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from train.errors import UsageError
+
+FLAGS = "flags.txt"
+ENVIRONMENT = "environment.json"
+HISTORY = "history.csv"
+SUMMARY = "summary.json"
+MODEL = "model.keras"
+SAVED_MODEL = "saved_model"
+TENSORBOARD = "tensorboard"
+CHECKPOINT = "checkpoint"
+
+PARTIAL = ".partial-"
+
+
+class State(enum.Enum):
+    """What a run directory holds."""
+
+    NEW = enum.auto()
+    INTERRUPTED = enum.auto()
+    FINISHED = enum.auto()
+
+
+class RunDirectory:
+    """The folder of one run.
+
+    Args:
+        path: The folder; it need not exist.
+        flags_text: The run's flags, a line each, as `train.options.as_text` writes them.
+    """
+
+    def __init__(self, path: Path, flags_text: str):
+        self.path, self.flags_text = path, flags_text
+
+    def state(self, overwrite: bool) -> State:
+        """What is there; changes nothing.
+
+        Raises:
+            UsageError: If the folder holds something else than a run with the same flags.
+        """
+        if not self.path.exists():
+            return State.NEW
+        if not self.path.is_dir():
+            raise UsageError(f"--run_dir={self.path} is a file: name a folder.")
+        if not (self.path / FLAGS).is_file():
+            if any(not entry.name.startswith(PARTIAL) for entry in self.path.iterdir()):
+                raise UsageError(
+                    f"--run_dir={self.path} holds files that are no run: "
+                    "name a new or an empty folder."
+                )
+            return State.NEW
+        if overwrite:
+            return State.NEW
+        self._refuse_other_flags()
+        return State.FINISHED if (self.path / SUMMARY).is_file() else State.INTERRUPTED
+
+    def create(self, state: State) -> None:
+        """Makes the folder; for `State.NEW`, empties it and writes the flags."""
+        if state is State.NEW and self.path.exists():
+            # Without its flags it is no run, should the deletion be cut short.
+            (self.path / FLAGS).unlink(missing_ok=True)
+            shutil.rmtree(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        for leftover in self.path.glob(f"{PARTIAL}*"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        if state is State.NEW:
+            self.write_text(FLAGS, self.flags_text)
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """A path to write a file or a folder to; it takes its name at the end of the block."""
+        partial, final = self.path / f"{PARTIAL}{name}", self.path / name
+        yield partial
+        if final.is_dir():
+            shutil.rmtree(final)
+        partial.rename(final)
+
+    def write_text(self, name: str, text: str) -> None:
+        with self.writing(name) as path:
+            path.write_text(text)
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Writes JSON; a number that is not finite becomes null."""
+        self.write_text(name, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        return json.loads((self.path / name).read_text())
+
+    def _refuse_other_flags(self) -> None:
+        old = _by_name((self.path / FLAGS).read_text())
+        new = _by_name(self.flags_text)
+        names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+        if names:
+            differences = ", ".join(
+                f"{name} ({old.get(name, 'not set')} there, {new.get(name, 'not set')} here)"
+                for name in names
+            )
+            raise UsageError(
+                f"--run_dir={self.path} holds a run with other flags, {differences}: "
+                "name another folder, or start anew there with --overwrite."
+            )
+
+
+def _by_name(flags_text: str) -> dict[str, str]:
+    """Flag values by `--name`; `--name` and `--noname` are the values of a boolean."""
+    values = {}
+    for line in flags_text.split("\n"):
+        name, equals, value = line.partition("=")
+        if equals:
+            values[name] = value
+        elif name.startswith("--no"):
+            values["--" + name.removeprefix("--no")] = "off"
+        elif name:
+            values[name] = "on"
+    return values
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
