@@ -34,9 +34,10 @@ class Tanh(_NamedActivation):
 
     Example:
 
+    >>> import numpy as np
     >>> from keras_bnact.layers import Tanh
-    >>> Tanh()([0.0]).shape
-    TensorShape([1])
+    >>> float(Tanh()(np.zeros(1))[0])
+    0.0
     """
 
     function = staticmethod(activations.tanh)
@@ -48,8 +49,9 @@ class LecunTanh(_NamedActivation):
 
     Example:
 
+    >>> import numpy as np
     >>> from keras_bnact.layers import LecunTanh
-    >>> round(float(LecunTanh()([1.0])[0]), 4)
+    >>> round(float(LecunTanh()(np.ones(1))[0]), 4)
     1.0
     """
 
@@ -62,8 +64,9 @@ class Softsign(_NamedActivation):
 
     Example:
 
+    >>> import numpy as np
     >>> from keras_bnact.layers import Softsign
-    >>> float(Softsign()([1.0])[0])
+    >>> float(Softsign()(np.ones(1))[0])
     0.5
     """
 
@@ -155,9 +158,10 @@ class BoundedBlock(keras.layers.Wrapper):
     | `"nobn"`       | `activation(layer(inputs))`                |
 
     The three steps are the attributes `layer`, `normalization` (None for `"nobn"`) and
-    `activation` (a layer). The given layer is left as it is: its bias is redundant in
-    `"convention"`, where batch normalization removes it, and needed in `"swap"`, where it
-    moves the activation off centre.
+    `activation` (a layer), and in order the list `steps`.
+
+    The given layer is left as it is. Its bias is redundant in `"convention"`, where batch
+    normalization removes it, and needed in `"swap"`, where it moves the activation off centre.
 
     Args:
         layer: A Keras weight layer without an activation of its own (Conv1D, Conv2D,
@@ -246,24 +250,26 @@ class BoundedBlock(keras.layers.Wrapper):
             )
 
     @property
-    def _steps(self) -> list[keras.layers.Layer]:
-        return {
+    def steps(self) -> list[keras.layers.Layer]:
+        """The weight layer, the activation and the normalization, in the block's order."""
+        after = {
             "swap": [self.activation, self.normalization],
             "convention": [self.normalization, self.activation],
             "nobn": [self.activation],
-        }[self.order]
+        }
+        return [self.layer, *after[self.order]]
 
     def build(self, input_shape: Any = None) -> None:
         super().build(input_shape)
         shape = self.layer.compute_output_shape(input_shape)
-        for step in self._steps:
+        for step in self.steps[1:]:
             if not step.built:
                 step.build(shape)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         outputs = self.layer(inputs)
         mask = self.compute_mask(inputs, mask)
-        for step in self._steps:
+        for step in self.steps[1:]:
             if step is self.normalization:
                 outputs = step(outputs, training=training, mask=mask)
             else:

@@ -29,7 +29,7 @@ def start(options: Any) -> Any:
             f"train.run trains with TensorFlow, and KERAS_BACKEND is {backend}: unset it, or "
             "set it to tensorflow."
         )
-    with _native_messages_held_back():
+    with native_messages_held_back():
         import keras
         import tensorflow as tf
 
@@ -88,7 +88,7 @@ def _initialize() -> None:
 
 
 @contextlib.contextmanager
-def _native_messages_held_back() -> Iterator[None]:
+def native_messages_held_back() -> Iterator[None]:
     """Keeps what TensorFlow's native code says of itself at start-up off the screen.
 
     It writes to the file descriptor before any setting of ours counts. What it said is shown

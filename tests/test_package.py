@@ -1,0 +1,151 @@
+"""What holds for every module and every public object."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from conftest import ROOT
+
+import keras_bnact
+
+MODULES = sorted(
+    f"keras_bnact.{module.name}"
+    for module in pkgutil.walk_packages(keras_bnact.__path__, "")
+    if not module.name.startswith("_")
+) + [
+    name
+    for _, name, _ in pkgutil.walk_packages(
+        importlib.import_module("keras_bnact.models").__path__, "keras_bnact.models."
+    )
+]
+
+
+def public_objects():
+    for name in MODULES:
+        module = importlib.import_module(name)
+        for attribute, value in vars(module).items():
+            own = getattr(value, "__module__", None) == name
+            if own and not attribute.startswith("_") and callable(value):
+                yield f"{name}.{attribute}", value
+
+
+PUBLIC = dict(public_objects())
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+# Which of our modules a part may import; a name stands for all below it.
+MAY_IMPORT = {
+    "keras_bnact/activations.py": [],
+    "keras_bnact/_tensorflow.py": [],
+    "keras_bnact/regularizers.py": [],
+    "keras_bnact/export.py": [],
+    "keras_bnact/layers.py": ["keras_bnact.activations", "keras_bnact._tensorflow"],
+    "keras_bnact/models/*.py": [
+        "keras_bnact.layers",
+        "keras_bnact.models",
+        "keras_bnact.regularizers",
+    ],
+    "train/**/*.py": [
+        "keras_bnact.activations",
+        "keras_bnact.export_saved_model",
+        "keras_bnact.models",
+        "train",
+    ],
+}
+
+
+@pytest.mark.parametrize("pattern", MAY_IMPORT)
+def test_imports_point_one_way(pattern):
+    allowed = MAY_IMPORT[pattern]
+    files = list(ROOT.glob(pattern))
+    assert files
+    for path in files:
+        for name in imports_of(path):
+            ours = name.split(".")[0] in ("keras_bnact", "train", "analysis", "benchmarks", "tests")
+            fits = name == "keras_bnact" or any(f"{name}.".startswith(f"{a}.") for a in allowed)
+            assert fits or not ours, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_only_named_modules_know_tensorflow():
+    knowing = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "keras_bnact").rglob("*.py")
+        if any(name.split(".")[0] == "tensorflow" for name in imports_of(path))
+    }
+    assert knowing == {"keras_bnact/_tensorflow.py", "keras_bnact/export.py"}
+
+
+def test_importing_the_package_imports_nothing_heavy(run_python):
+    code = (
+        "import keras_bnact, keras_bnact.activations, sys; "
+        "assert keras_bnact.activations.bound('lecun_tanh') == 1.7159; "
+        "print({'keras', 'tensorflow', 'numpy'} & set(sys.modules))"
+    )
+    assert run_python("-c", code).stdout == "set()\n"
+
+
+def test_public_names_are_there():
+    for name in keras_bnact.__all__:
+        assert getattr(keras_bnact, name) is not None
+        assert name in dir(keras_bnact)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = keras_bnact.nothing
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_docstring_says_it_all(name):
+    documentation = inspect.getdoc(PUBLIC[name])
+    assert documentation, name
+    public = inspect.isclass(PUBLIC[name]) or name.count(".") == 2 or ".models." in name
+    if public and not name.startswith("keras_bnact.models.blocks"):
+        assert "Example:" in documentation
+        assert ">>> " in documentation
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name):
+    module = importlib.import_module(name)
+    results = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert results.failed == 0
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_arguments_are_typed(name):
+    function = PUBLIC[name]
+    if inspect.isclass(function):
+        function = vars(function).get("__init__", lambda: None)
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name != "self":
+            assert parameter.annotation is not parameter.empty, f"{name}({parameter.name})"
+
+
+def test_the_wheel_holds_the_library_alone(tmp_path):
+    # A copy, since setuptools packs what an earlier build has left in its folder.
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "keras_bnact", source / "keras_bnact")
+    shutil.copytree(ROOT / "train", source / "train")
+    for name in ("pyproject.toml", "setup.cfg", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", source]
+    subprocess.run([*command, "--wheel-dir", tmp_path], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("keras_bnact-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"keras_bnact"}
+    assert "keras_bnact/py.typed" in names
+    assert "keras_bnact/models/vgg.py" in names
+    assert any(name.endswith("LICENSE") for name in names)

@@ -1,0 +1,34 @@
+"""The README's own code runs."""
+
+import re
+
+import pytest
+from conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+SCRIPTS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_block_in_a_model_of_ones_own(tmp_path, run_python):
+    (script,) = [script for script in SCRIPTS if "model.fit" in script]
+    assert len([line for line in script.splitlines() if line.strip()]) <= 12
+    code = f"import os; os.chdir(r'{tmp_path}')\n{script}"
+    process = run_python("-c", code)
+    assert process.returncode == 0, process.stderr
+    assert "Epoch 2/2" in process.stdout
+    assert (tmp_path / "model.keras").is_file()
+
+
+def test_serving(tmp_path, train, run_python):
+    (script,) = [script for script in SCRIPTS if "saved_model.load" in script]
+    run_dir = tmp_path / "run"
+    arguments = ["--model=vgg16_8", "--width=0.05", "--train_examples=64", "--batch_size=32"]
+    assert train(*arguments, "--epochs=1", f"--run_dir={run_dir}").returncode == 0
+    code = script.replace("runs/quickstart", str(run_dir))
+    process = run_python("-c", f"{code}\nprint(logits.shape)")
+    assert process.stdout == "(8, 10)\n", process.stderr
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([A-Z]+\.md)\)", README))
+def test_links_lead_somewhere(link):
+    assert (ROOT / link).is_file()
