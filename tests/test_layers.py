@@ -145,12 +145,11 @@ def test_normalization_falls_back_on_keras(monkeypatch, rng):
     monkeypatch.setattr(keras.layers.BatchNormalization, "call", record)
     inputs = rng.normal(0, 1, (4, 3, 5)).astype("float32")
     BatchNormalization(axis=1, name="axis")(inputs, training=True)
-    BatchNormalization(synchronized=True, name="synchronized")(inputs, training=True)
     BatchNormalization(renorm=True, name="renorm")(inputs, training=True)
     BatchNormalization(dtype="float64", name="float64")(inputs, training=True)
     mask = np.ones((4, 3), bool)
     BatchNormalization(name="mask")(inputs, training=True, mask=mask)
-    assert called == ["axis", "synchronized", "renorm", "float64", "mask"]
+    assert called == ["axis", "renorm", "float64", "mask"]
 
 
 @pytest.mark.parametrize("arguments", [{"scale": False}, {"center": False}])
@@ -171,6 +170,47 @@ def test_frozen_normalization_keeps_its_statistics(rng):
     np.testing.assert_array_equal(frozen, block(inputs, training=False))
     for old, weight in zip(before, block.weights, strict=True):
         np.testing.assert_array_equal(old, weight.numpy())
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.99])
+def test_synchronized_replicas_normalize_as_one_device(mean, rng):
+    # Around 0.99 lie the values of a saturated tanh, whose variance is small beside the mean.
+    inputs = (mean + 0.003 * rng.normal(0, 1, (8, 5, 5, 3))).astype("float32")
+    cotangent = rng.normal(0, 1, inputs.shape).astype("float32")
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
+
+    def train_on(layer, images, weights):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = layer(images, training=True)
+            loss = tf.reduce_sum(outputs * weights)
+        moving = [layer.moving_mean.value, layer.moving_variance.value]
+        return [outputs, tape.gradient(loss, images), *map(tf.convert_to_tensor, moving)]
+
+    def share(array):
+        # Five images for one replica and three for the other.
+        parts = [tf.constant(array[:5]), tf.constant(array[5:])]
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: parts[context.replica_id_in_sync_group]
+        )
+
+    with strategy.scope():
+        synchronized = BatchNormalization(synchronized=True)
+        synchronized.build(inputs.shape)
+    step = tf.function(lambda images, weights: train_on(synchronized, images, weights))
+    parts = strategy.run(step, [share(inputs), share(cotangent)])
+    outputs, gradient, *moving = map(strategy.experimental_local_results, parts)
+    single = BatchNormalization()
+    single.build(inputs.shape)
+    expected, expected_gradient, *expected_moving = train_on(single, tf.constant(inputs), cotangent)
+    # The mean's rounding beside a deviation of 0.003: 0.99 * 2**-24 / 0.003 = 2e-5.
+    assert_close(np.concatenate(outputs), expected, 1e-6 if mean == 0.0 else 2e-5)
+    assert_close(np.concatenate(gradient), expected_gradient, 1e-5 if mean == 0.0 else 5e-5)
+    for replicas, value in zip(moving, expected_moving, strict=True):
+        for replica in replicas:
+            assert_close(replica, value, 1e-6)
 
 
 def test_moving_variance_is_the_biased_one_also_for_tiny_batches():

@@ -9,14 +9,12 @@ README = (ROOT / "README.md").read_text()
 SCRIPTS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_block_in_a_model_of_ones_own(tmp_path, run_python):
+def test_the_block_in_a_model_of_ones_own(run_python):
     (script,) = [script for script in SCRIPTS if "model.fit" in script]
-    assert len([line for line in script.splitlines() if line.strip()]) <= 12
-    code = f"import os; os.chdir(r'{tmp_path}')\n{script}"
-    process = run_python("-c", code)
+    assert len([line for line in script.splitlines() if line.strip()]) == 10
+    process = run_python("-c", script)
     assert process.returncode == 0, process.stderr
     assert "Epoch 2/2" in process.stdout
-    assert (tmp_path / "model.keras").is_file()
 
 
 def test_serving(tmp_path, train, run_python):
