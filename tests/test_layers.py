@@ -100,7 +100,9 @@ def test_equals_stock_layers_in_float32(kind, order, training, rng):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("order", ["swap", "convention"])
 @pytest.mark.parametrize("kind", CATALOGUE)
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "float64"]
+)
 def test_equals_stock_layers_under_other_policies(policy, kind, order, training, rng):
     make_layer, shape = CATALOGUE[kind]
     block, stock = make_pair(make_layer, order, dtype=policy)
@@ -116,7 +118,7 @@ def test_equals_stock_layers_under_other_policies(policy, kind, order, training,
         assert_close(outputs, expected, 1e-12)
         return
     # One unit in the last place of the larger of the two.
-    digits, smallest = {"mixed_bfloat16": (7, -133), "mixed_float16": (10, -24)}[policy]
+    digits, smallest = {"bfloat16": (7, -133), "float16": (10, -24)}[block.compute_dtype]
     magnitude = np.maximum(np.abs(outputs), np.abs(expected))
     exponent = np.floor(np.log2(np.maximum(magnitude, 2.0**-140)))
     unit = 2.0 ** np.maximum(exponent - digits, smallest)

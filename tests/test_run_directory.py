@@ -52,8 +52,9 @@ def test_files_that_are_no_run_are_never_touched(tmp_path, overwrite):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UsageError, match="files that are no run"):
         RunDirectory(tmp_path, TEXT).state(overwrite)
-    with pytest.raises(UsageError, match="is a file"):
-        RunDirectory(tmp_path / "thesis.tex", TEXT).state(overwrite)
+    for path in (tmp_path / "thesis.tex", tmp_path / "thesis.tex" / "run"):
+        with pytest.raises(UsageError, match=r"thesis\.tex is no folder"):
+            RunDirectory(path, TEXT).state(overwrite)
 
 
 def test_what_is_not_finished_is_not_seen(directory):

@@ -7,6 +7,7 @@ import contextlib
 import enum
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,10 +52,16 @@ class RunDirectory:
         Raises:
             UsageError: If the folder holds something else than a run with the same flags.
         """
-        if not self.path.exists():
+        existing = self.path
+        while not existing.exists():
+            existing = existing.parent
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            raise UsageError(
+                f"--run_dir={self.path}: {existing} is no folder that can be written to: "
+                "name another place."
+            )
+        if existing != self.path:
             return State.NEW
-        if not self.path.is_dir():
-            raise UsageError(f"--run_dir={self.path} is a file: name a folder.")
         if not (self.path / FLAGS).is_file():
             if any(not entry.name.startswith(PARTIAL) for entry in self.path.iterdir()):
                 raise UsageError(
