@@ -21,7 +21,7 @@ from train import devices
 
 ROUNDS = flags.DEFINE_integer("rounds", 15, "Timed pairs of steps.", lower_bound=1)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Images a step.", lower_bound=4)
-WIDTHS = flags.DEFINE_list("widths", ["0.25", "1"], "Factors on the numbers of filters.")
+WIDTHS = flags.DEFINE_multi_float("width", [0.25, 1.0], "Factors on the numbers of filters.")
 
 CLASSES = 10
 LEARNING_RATE = 0.001
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
         f"{'width':>6} {'order':<12}{'phase':<10}{'ours':>8}{'stock':>9}{'no BN':>8}"
         f"{'median':>10}{'min':>7}{'max':>7}{'/ stock':>10}   loss after {FIRST_STEPS} steps"
     )
-    for width in map(float, WIDTHS.value):
+    for width in WIDTHS.value:
         for order in ("convention", "swap"):
             _compare(width, order)
 

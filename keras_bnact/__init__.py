@@ -50,20 +50,25 @@ def __dir__() -> list[str]:
 class _RegisterAfterKeras(importlib.abc.MetaPathFinder):
     """Imports what Keras must know of us right after Keras itself is imported."""
 
+    searching = False
+
     def find_spec(self, fullname, path=None, target=None):
-        if fullname != "keras":
+        if fullname != "keras" or self.searching:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec("keras")
-        if spec is None:
-            return None
-        execute = spec.loader.exec_module
+        self.searching = True
+        try:
+            spec = importlib.util.find_spec("keras")
+        finally:
+            self.searching = False
+        if spec is not None:
+            execute = spec.loader.exec_module
 
-        def execute_and_register(module):
-            execute(module)
-            _register()
+            def execute_and_register(module):
+                execute(module)
+                sys.meta_path.remove(self)
+                _register()
 
-        spec.loader.exec_module = execute_and_register
+            spec.loader.exec_module = execute_and_register
         return spec
 
 

@@ -120,6 +120,9 @@ _BOUNDS: dict[str, float | None] = {
 def names() -> tuple[str, ...]:
     """Names that `get` and `bound` know: ours and the registered ones.
 
+    Returns:
+        The names, ours first.
+
     Example:
 
     >>> from keras_bnact import activations
@@ -196,7 +199,8 @@ def bound(activation: Any) -> float | None:
             return _BOUNDS[name]
     if getattr(inner, "__module__", "").startswith("keras."):
         keras_name = getattr(inner, "__name__", type(inner).__name__.lower())
-        if keras_name in ("tanh", "softsign", "relu"):
+        capped = getattr(inner, "max_value", None) is not None
+        if keras_name in ("tanh", "softsign", "relu") and not capped:
             return _BOUNDS[keras_name]
     raise _unknown(activation)
 

@@ -32,6 +32,15 @@ class _NamedActivation(keras.layers.Activation):
 class Tanh(_NamedActivation):
     """`tanh(x)` as a layer, of bound 1.
 
+    Args:
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: Float tensor of any shape.
+
+    Returns:
+        A tensor of the shape of `inputs` in the layer's compute dtype.
+
     Example:
 
     >>> import numpy as np
@@ -47,6 +56,15 @@ class Tanh(_NamedActivation):
 class LecunTanh(_NamedActivation):
     """`1.7159 * tanh(2 * x / 3)` as a layer, of bound 1.7159.
 
+    Args:
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: Float tensor of any shape.
+
+    Returns:
+        A tensor of the shape of `inputs` in the layer's compute dtype.
+
     Example:
 
     >>> import numpy as np
@@ -61,6 +79,15 @@ class LecunTanh(_NamedActivation):
 @_register
 class Softsign(_NamedActivation):
     """`x / (1 + abs(x))` as a layer, of bound 1.
+
+    Args:
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: Float tensor of any shape.
+
+    Returns:
+        A tensor of the shape of `inputs` in the layer's compute dtype.
 
     Example:
 
@@ -167,7 +194,8 @@ class BoundedBlock(keras.layers.Wrapper):
         layer: A Keras weight layer without an activation of its own (Conv1D, Conv2D,
             Conv3D, DepthwiseConv2D, SeparableConv2D, Dense, ...).
         activation: A name (`"tanh"`, `"lecun_tanh"`, `"softsign"`, `"relu"`, a registered
-            one or one of Keras'), a function or an activation layer. Default `"tanh"`.
+            one or one of Keras'), a function, or an activation layer, which keeps its own
+            dtype policy. Default `"tanh"`.
         order: `"swap"` (default), `"convention"` or `"nobn"`.
         momentum: Momentum of the moving statistics, as in Keras. Default 0.9.
         epsilon: Added to the variance under the square root. Default 1e-5.
@@ -189,7 +217,8 @@ class BoundedBlock(keras.layers.Wrapper):
             layer, where the weight layer supports masking.
 
     Returns:
-        A tensor of the weight layer's output shape in the block's compute dtype.
+        A tensor of the weight layer's output shape, in the compute dtype of the last step:
+        the block's, unless that is an activation layer of another one.
 
     Raises:
         ValueError: For a layer that is no Keras layer or has an activation of its own, and

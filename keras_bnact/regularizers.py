@@ -17,6 +17,12 @@ class WeightDecay(keras.regularizers.Regularizer):
     Args:
         weight_decay: Coefficient of the gradient, finite and not negative.
 
+    Call arguments:
+        x: Parameter of any shape.
+
+    Returns:
+        The penalty, a scalar.
+
     Raises:
         ValueError: If `weight_decay` is negative or not finite.
 

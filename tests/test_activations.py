@@ -57,7 +57,9 @@ def test_bound_of_what_keras_calls_the_same():
     assert activations.bound(keras.layers.ReLU()) is None
 
 
-@pytest.mark.parametrize("unknown", ["tahn", keras.activations.gelu, lambda x: x])
+@pytest.mark.parametrize(
+    "unknown", ["tahn", keras.activations.gelu, keras.layers.ReLU(6.0), lambda x: x]
+)
 def test_bound_of_unknown_activation_says_what_to_do(unknown):
     with pytest.raises(ValueError, match="register") as error:
         activations.bound(unknown)

@@ -4,6 +4,8 @@ import io
 import shutil
 import tarfile
 import types
+import urllib.error
+import urllib.request
 import zipfile
 
 import numpy as np
@@ -131,12 +133,36 @@ def spoil_unknown_class(folder):
 def spoil_one_class(folder):
     shutil.rmtree(folder / "train" / "dog")
     shutil.rmtree(folder / "test" / "dog")
-    return "one class, 'cat'"
+    return r"one class, \['cat'\]"
+
+
+def spoil_other_format(folder):
+    (folder / "test" / "dog" / "1.JPG").write_bytes(b"GIF89a")
+    return r"dog/1\.JPG is no JPEG or PNG"
+
+
+def spoil_folder_named_as_image(folder):
+    (folder / "train" / "cat" / "more.png").mkdir()
+    return r"cat/more\.png is no JPEG or PNG"
+
+
+def spoil_dangling_link(folder):
+    (folder / "train" / "cat" / "link.png").symlink_to("nowhere")
+    return r"cat/link\.png is no JPEG or PNG"
 
 
 @pytest.mark.parametrize(
     "spoil",
-    [spoil_missing, spoil_empty, spoil_class_without_images, spoil_unknown_class, spoil_one_class],
+    [
+        spoil_missing,
+        spoil_empty,
+        spoil_class_without_images,
+        spoil_unknown_class,
+        spoil_one_class,
+        spoil_other_format,
+        spoil_folder_named_as_image,
+        spoil_dangling_link,
+    ],
 )
 def test_a_spoilt_folder_is_refused(folder, spoil):
     expected = spoil(folder)
@@ -151,20 +177,45 @@ def test_no_folder_at_all_is_refused(tmp_path):
         datasets.check(options("cifar10", data_dir=str(tmp_path / "nowhere")))
 
 
-@pytest.fixture(scope="module")
-def tiny_folder(tmp_path_factory):
+@pytest.fixture(scope="module", params=["made", "real"])
+def tiny_folder(request, tmp_path_factory):
+    """Tiny ImageNet's layout: with a few images of noise, and a sample of the real one."""
+    place = tmp_path_factory.mktemp("tiny")
+    if request.param == "made":
+        make_tiny(place / "tiny-imagenet-200")
+        return place
     if not TINY.exists():
         pytest.skip(f"{TINY.name} is not at hand: shared data is absent")
-    place = tmp_path_factory.mktemp("tiny")
     with tarfile.open(TINY) as archive:
         archive.extractall(place, filter="data")
     return place
 
 
+def make_tiny(root):
+    rng = np.random.default_rng(0)
+    names = ["n03", "n01", "n02"]
+
+    def write(path, channels):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = rng.integers(0, 256, (64, 64, channels)).astype("uint8")
+        path.write_bytes(tf.io.encode_jpeg(image).numpy())
+
+    for name in names:
+        for index in range(4):
+            write(root / "train" / name / "images" / f"{name}_{index}.JPEG", 3 if index else 1)
+        (root / "train" / name / f"{name}_boxes.txt").write_text("no image")
+    annotations = [(f"val_{index}.JPEG", names[index % 3]) for index in range(6)]
+    for index, (file, _) in enumerate(annotations):
+        write(root / "val" / "images" / file, 3 if index else 1)
+    rows = [f"{file}\t{name}\t0\t0\t9\t9\n" for file, name in annotations]
+    (root / "val" / "val_annotations.txt").write_text("".join(rows))
+    (root / "wnids.txt").write_text("\n".join(names))
+
+
 def check_tiny(images, folder):
     names = (folder / "wnids.txt").read_text().split()
-    assert (len(images.train), len(images.test)) == (1000, 500)
-    assert (images.classes, images.size, images.flip) == (10, 64, True)
+    each = 100 if len(names) == 10 else 4
+    assert (images.classes, images.size, images.flip) == (len(names), 64, True)
     # Validation images keep the class of their annotation, greyscale ones too.
     annotations = [
         line.split("\t")[:2]
@@ -179,7 +230,10 @@ def check_tiny(images, folder):
         for image, label in zip(images.test.images, images.test.labels, strict=True)
     )
     assert found == expected
-    np.testing.assert_array_equal(np.bincount(images.train.labels), [100] * 10)
+    np.testing.assert_array_equal(np.bincount(images.train.labels), [each] * len(names))
+    first = images.train.images[images.train.labels == 0]
+    originals = (folder / "train" / names[0] / "images").iterdir()
+    assert {image.tobytes() for image in first} == {decoded(p).tobytes() for p in originals}
 
 
 def decoded(path):
@@ -204,17 +258,44 @@ def test_tiny_imagenet_from_its_archive(tiny_folder, tmp_path):
     check_tiny(images, root)
 
 
-def test_a_data_set_that_cannot_be_had_is_one_sentence(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "tiny_imagenet"])
+def test_a_data_set_that_cannot_be_had_is_one_sentence(name, tmp_path, monkeypatch):
+    def no_network(*args, **kwargs):
+        raise urllib.error.URLError("no route\nto host")
+
+    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    with pytest.raises(UsageError) as error:
+        datasets.load(options(name, data_dir=str(tmp_path)))
+    message = str(error.value)
+    assert "\n" not in message
+    assert str(tmp_path) in message
+    assert "no route to host" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_imagenet_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"ILSVRC2012_img_train\.tar and .*/downloads/manual"):
+        datasets.check(options("imagenet2012", data_dir=str(tmp_path)))
+
+
+def test_half_a_download_is_removed_and_a_whole_one_kept(tmp_path, monkeypatch):
     import tensorflow_datasets as tfds
 
-    def no_network(*args, **kwargs):
-        raise ConnectionError("no route\nto host")
+    downloads = tmp_path / "downloads"
 
-    monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", no_network)
-    with pytest.raises(UsageError, match="ConnectionError: no route to host") as error:
+    def break_off(*args, **kwargs):
+        (downloads / "cifar10" / "archive.tar.gz.tmp.0").mkdir(parents=True)
+        (downloads / "cifar10" / "archive.tar.gz.tmp.0" / "half").write_text("half")
+        (downloads / "cifar10" / "labels.txt").write_text("whole")
+        raise ConnectionError("broken off")
+
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *args, **kwargs: io.BytesIO())
+    monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", break_off)
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(UsageError, match="broken off"):
         datasets.load(options("cifar10", data_dir=str(tmp_path)))
-    assert "\n" not in str(error.value)
-    assert str(tmp_path) in str(error.value)
+    kept = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert kept == {"mine", "downloads", "downloads/cifar10", "downloads/cifar10/labels.txt"}
 
 
 # Files, images a file and label bytes of the archives' own layout.
@@ -244,6 +325,7 @@ def test_cifar_from_its_archive(name, tmp_path, monkeypatch, rng):
     for file in ("batches.meta.txt", "fine_label_names.txt"):
         (place / file).write_text("".join(f"class{i}\n" for i in range(classes)))
     (place / "coarse_label_names.txt").write_text("".join(f"coarse{i}\n" for i in range(20)))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *args, **kwargs: io.BytesIO())
     monkeypatch.setattr(
         tfds.download.DownloadManager, "download_and_extract", lambda *_: tmp_path / "archive"
     )
@@ -289,7 +371,9 @@ def imagenet(tmp_path):
 
 
 def test_imagenet_from_its_archives(imagenet):
-    images = datasets.load(options("imagenet2012", data_dir=str(imagenet)))
+    flags = options("imagenet2012", data_dir=str(imagenet))
+    datasets.check(flags)
+    images = datasets.load(flags)
     assert (images.classes, images.size, len(images.train)) == (1000, 224, 40)
     assert images.mean[0] == pytest.approx(123.675)
     np.testing.assert_array_equal(np.bincount(images.train.labels), [20, 20])
@@ -304,7 +388,10 @@ def test_imagenet_from_its_archives(imagenet):
         np.testing.assert_array_equal(actual[0], expected[0])
 
 
-def test_part_of_imagenet(imagenet):
+@pytest.mark.parametrize("memory_examples", [2, 100])
+def test_part_of_imagenet(imagenet, memory_examples, monkeypatch):
+    # Both ways to take a part: skipping the other records, and holding it in memory.
+    monkeypatch.setattr("train.sources.MEMORY_EXAMPLES", memory_examples)
     flags = options("imagenet2012", data_dir=str(imagenet), train_examples=4)
     images = datasets.load(flags)
     np.testing.assert_array_equal(np.bincount(images.train.labels), [2, 2])
@@ -312,3 +399,7 @@ def test_part_of_imagenet(imagenet):
     images = datasets.load(flags)
     np.testing.assert_array_equal(np.bincount(images.validation.labels), [4, 4])
     np.testing.assert_array_equal(np.bincount(images.train.labels), [16, 16])
+    both = [images.train, images.validation]
+    assert sum(len(labels) for part in both for _, labels in part.test_batches()) == 40
+    for batch, labels in images.validation.test_batches().as_numpy_iterator():
+        np.testing.assert_allclose(batch[:, 100, 100, 0], 40 + 100 * labels, atol=2)

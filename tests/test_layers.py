@@ -113,6 +113,10 @@ def test_equals_stock_layers_under_other_policies(policy, kind, order, training,
     expected = stock(inputs, training=training)
 
     assert outputs.dtype == expected.dtype == keras.DTypePolicy(policy).compute_dtype
+    for ours, theirs in zip(block.non_trainable_weights, stock.non_trainable_weights, strict=True):
+        # Where weights have few digits themselves, one unit in the last place again.
+        pure = {"bfloat16": 2.0**-7, "float16": 2.0**-10}.get(policy, 1e-6)
+        assert_close(*(ops.convert_to_numpy(ops.cast(w, "float64")) for w in (ours, theirs)), pure)
     outputs, expected = (ops.convert_to_numpy(ops.cast(x, "float64")) for x in (outputs, expected))
     if policy == "float64":
         assert_close(outputs, expected, 1e-12)

@@ -59,10 +59,10 @@ def test_flags_after_a_flagfile_win_and_flagfiles_nest(tmp_path):
 
 
 MISTAKES = [
-    (["--dataset=cifar"], "--dataset=cifar.*digits.*imagenet2012.*Did you mean cifar10?"),
-    (["--model=vgg16_7"], "--model=vgg16_7.*mobilenet.*Did you mean vgg16"),
-    (["--activation=softsing"], "softsing.*lecun_tanh.*Did you mean softsign?"),
-    (["--order=swapped"], "swapped.*convention.*Did you mean swap?"),
+    (["--dataset=cifar"], "--dataset=cifar.*digits.*imagenet2012.*did you mean cifar10?"),
+    (["--model=vgg16_7"], "--model=vgg16_7.*mobilenet.*did you mean vgg16"),
+    (["--activation=softsing"], "softsing.*lecun_tanh.*did you mean softsign?"),
+    (["--order=swapped"], "swapped.*convention.*did you mean swap?"),
     (["--epochs=0"], "epochs=0.*at least 1"),
     (["--epochs=2.5"], "epochs=2.5.*whole number"),
     (["--learning_rate=nan"], "learning_rate=nan.*finite"),
@@ -77,11 +77,12 @@ MISTAKES = [
     (["--learning_rate_drops=5,x"], "5,x.*increasing"),
     (["--learning_rate_drops=10,30", "--epochs=30"], "10,30.*--epochs=30.*below 30"),
     (["digits"], "'digits' is no flag"),
-    (["--epoch=3"], "unknown flag --epoch. Did you mean epochs?"),
+    (["--epoch=3"], "--epoch is no flag.*did you mean --epochs?"),
     (["--batch_size=9", "--strategy=mirrored", "--replicas=2"], "batch_size=9.*2 replicas.*: 8"),
     (["--replicas=2"], "replicas=2 goes with --strategy=mirrored"),
     (["--early_stopping_patience=5"], "patience=5 needs.*--validation_fraction"),
     (["--flagfile=missing.txt"], "missing.txt"),
+    (["--run_dir="], "names no folder"),
     (["--flagfile"], "flagfile"),
     (["--seed"], "seed"),
     (["--overwrite=perhaps"], "overwrite=perhaps"),

@@ -16,15 +16,10 @@ from conftest import ROOT
 import keras_bnact
 
 MODULES = sorted(
-    f"keras_bnact.{module.name}"
-    for module in pkgutil.walk_packages(keras_bnact.__path__, "")
-    if not module.name.startswith("_")
-) + [
     name
-    for _, name, _ in pkgutil.walk_packages(
-        importlib.import_module("keras_bnact.models").__path__, "keras_bnact.models."
-    )
-]
+    for _, name, _ in pkgutil.walk_packages(keras_bnact.__path__, "keras_bnact.")
+    if "._" not in name
+)
 
 
 def public_objects():
@@ -97,6 +92,14 @@ def test_importing_the_package_imports_nothing_heavy(run_python):
         "print({'keras', 'tensorflow', 'numpy'} & set(sys.modules))"
     )
     assert run_python("-c", code).stdout == "set()\n"
+
+
+def test_a_lookup_of_keras_before_its_import_does_no_harm(run_python):
+    code = (
+        "import keras_bnact, importlib.util; importlib.util.find_spec('keras'); import keras; "
+        "print(keras.saving.get_registered_object('keras_bnact>BoundedBlock').__name__)"
+    )
+    assert run_python("-c", code).stdout == "BoundedBlock\n"
 
 
 def test_public_names_are_there():

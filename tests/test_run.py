@@ -183,8 +183,9 @@ def test_five_kills_in_one_run(order, train, tmp_path):
     assert_same_run(undisturbed, tmp_path / "killed")
 
 
-def test_two_replicas_train_as_one(train, tmp_path):
-    arguments = [*SMALL, "--epochs=1"]
+@pytest.mark.parametrize("order", ["swap", "convention"])
+def test_two_replicas_train_as_one(order, train, tmp_path):
+    arguments = [*SMALL, "--epochs=1", f"--order={order}"]
     for name, more in (("one", []), ("two", ["--strategy=mirrored", "--replicas=2"])):
         process = train(*arguments, *more, f"--run_dir={tmp_path / name}")
         assert process.returncode == 0, process.stderr
@@ -234,7 +235,11 @@ def test_overwrite_starts_anew(train, tmp_path):
     arguments = [*SMALL, "--epochs=1", "--export=none", f"--run_dir={run_dir}"]
     assert train(*arguments).returncode == 0
     assert not (run_dir / "saved_model").exists()
+    first = weights_of(run_dir)
+    (run_dir / "saved_model").mkdir()
     assert train(*arguments, "--seed=1", "--overwrite").returncode == 0
+    assert not (run_dir / "saved_model").exists()
+    assert not np.array_equal(first[3], weights_of(run_dir)[3])
     assert "--seed=1" in (run_dir / "flags.txt").read_text()
 
 

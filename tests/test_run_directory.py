@@ -47,11 +47,47 @@ def test_overwriting_deletes_what_was_there(directory):
     assert [entry.name for entry in directory.path.iterdir()] == [FLAGS]
 
 
+def test_an_overwriting_that_was_cut_short_can_be_repeated(directory, monkeypatch):
+    for name in (SUMMARY, "model.keras", "history.csv"):
+        directory.create(State.INTERRUPTED)
+        (directory.path / name).write_text("old")
+    directory.write_text(FLAGS, TEXT)
+
+    def die(entry):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("train.run_directory._delete", die)
+        with pytest.raises(KeyboardInterrupt):
+            directory.create(State.NEW)
+    assert directory.state(overwrite=False) is State.NEW
+    directory.create(State.NEW)
+    assert [entry.name for entry in directory.path.iterdir()] == [FLAGS]
+
+
+def test_the_folder_itself_is_kept(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    directory = RunDirectory(tmp_path / "link", TEXT)
+    directory.create(directory.state(overwrite=False))
+    directory.create(directory.state(overwrite=True))
+    assert (tmp_path / "real" / FLAGS).read_text() == TEXT
+    assert (tmp_path / "link").is_symlink()
+
+
 @pytest.mark.parametrize("overwrite", [True, False])
 def test_files_that_are_no_run_are_never_touched(tmp_path, overwrite):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match="files that are no run"):
+    for name in ("thesis.tex", "flags.txt"):
+        with pytest.raises(UsageError, match=r"holds thesis\.tex"):
+            RunDirectory(tmp_path, TEXT).state(overwrite=True)
+        (tmp_path / name).touch()
+    (tmp_path / "flags.txt").unlink()
+    with pytest.raises(UsageError, match=r"holds thesis\.tex"):
         RunDirectory(tmp_path, TEXT).state(overwrite)
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="link is no folder"):
+        RunDirectory(tmp_path / "link", TEXT).state(overwrite)
     for path in (tmp_path / "thesis.tex", tmp_path / "thesis.tex" / "run"):
         with pytest.raises(UsageError, match=r"thesis\.tex is no folder"):
             RunDirectory(path, TEXT).state(overwrite)

@@ -135,6 +135,13 @@ def test_hold_out_is_stratified_and_disjoint(rng):
     assert subsets.hold_out(source, 0.0) == (source, None)
 
 
+@pytest.mark.parametrize("fraction", [0.1, 0.9])
+def test_a_rare_class_is_on_both_sides_or_refused(fraction):
+    source = ArraySource(np.zeros((100, 1, 1, 1), "uint8"), np.repeat([0, 1], [98, 2]))
+    with pytest.raises(UsageError, match="leaves a class without"):
+        subsets.hold_out(source, fraction)
+
+
 def test_a_fraction_that_leaves_a_class_without_images_is_refused(arrays):
     with pytest.raises(UsageError, match=r"--validation_fraction=0\.1"):
         subsets.hold_out(arrays, 0.1)

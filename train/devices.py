@@ -61,14 +61,12 @@ def _strategy(options: Any, gpus: int) -> Any:
 
     mirrored = options.strategy == "mirrored" or (options.strategy == "auto" and gpus > 1)
     if not mirrored:
-        if gpus:
-            _initialize()
+        tf.config.list_logical_devices()
         return tf.distribute.get_strategy()
     replicas = options.replicas or gpus or DEFAULT_CPU_REPLICAS
-    check_batch_size(options.batch_size, replicas)
     if gpus:
         if replicas > gpus:
-            raise UsageError(f"--replicas={replicas}: there are {gpus} GPUs; give that or less.")
+            raise UsageError(f"--replicas={replicas} is more than the GPUs there are: {gpus}.")
         return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(replicas)])
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
@@ -79,12 +77,6 @@ def _strategy(options: Any, gpus: int) -> Any:
         [f"CPU:{i}" for i in range(replicas)],
         cross_device_ops=tf.distribute.ReductionToOneDevice(),
     )
-
-
-def _initialize() -> None:
-    import tensorflow as tf
-
-    tf.config.list_logical_devices()
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "scikit-learn
 
 def describe(seed: int, replicas: int) -> dict[str, Any]:
     """Plain values, for `environment.json`; a package or commit that is not there is null."""
+    changes = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -23,7 +24,7 @@ def describe(seed: int, replicas: int) -> dict[str, Any]:
         "replicas": replicas,
         "seed": seed,
         "git_commit": _git("rev-parse", "HEAD"),
-        "git_changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "git_changed": None if changes is None else bool(changes),
     }
 
 

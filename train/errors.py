@@ -9,6 +9,6 @@ class UsageError(Exception):
 
 
 def nearest(given: str, accepted: Iterable[str]) -> str:
-    """`" Did you mean X?"` for the accepted name nearest to the given one, or nothing."""
+    """`"; did you mean X?"` for the accepted name nearest to the given one, or a full stop."""
     matches = difflib.get_close_matches(given, list(accepted), n=1, cutoff=0.5)
-    return f" Did you mean {matches[0]}?" if matches else ""
+    return f"; did you mean {matches[0]}?" if matches else "."

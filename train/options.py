@@ -6,6 +6,7 @@ Imports neither Keras nor TensorFlow, so that `--help` and a mistake answer at o
 import contextlib
 import io
 import math
+import os
 import textwrap
 from collections.abc import Sequence
 
@@ -39,7 +40,7 @@ class _Name(flags.ArgumentParser):
     def parse(self, argument: str) -> str:
         if argument not in self.accepted:
             raise ValueError(
-                f"accepted are {', '.join(self.accepted)}.{nearest(argument, self.accepted)}"
+                f"give one of {', '.join(self.accepted)}{nearest(argument, self.accepted)}"
             )
         return argument
 
@@ -67,14 +68,14 @@ class _Number(flags.ArgumentParser):
             and (self.below is None or value < self.below)
         )
         if not inside:
-            raise ValueError(f"accepted is {self.flag_type()}.")
+            raise ValueError(f"give {self.flag_type()}.")
         return value
 
     def flag_type(self) -> str:
         limits = [
             f"{words} {limit}"
             for words, limit in (
-                ("at least", self.at_least),
+                ("of at least", self.at_least),
                 ("above", self.above),
                 ("below", self.below),
             )
@@ -95,9 +96,9 @@ class _Epochs(flags.ArgumentParser):
         try:
             epochs = [int(word) for word in argument.split(",")] if argument else []
         except ValueError:
-            raise ValueError(f"accepted is {self.flag_type()}.") from None
+            raise ValueError(f"give {self.flag_type()}.") from None
         if epochs != sorted(set(epochs)) or min(epochs, default=1) < 1:
-            raise ValueError(f"accepted is {self.flag_type()}.")
+            raise ValueError(f"give {self.flag_type()}.")
         return epochs
 
     def flag_type(self) -> str:
@@ -142,7 +143,8 @@ def define() -> flags.FlagValues:
         "train_examples",
         None,
         _Number(int, at_least=1),
-        "Train on a balanced subset of so many images, the same for every seed. Default: all.",
+        "Take a balanced subset of so many training images, the same for every seed, before "
+        "any are held out. Default: all.",
     )
     number(
         "test_examples",
@@ -159,8 +161,18 @@ def define() -> flags.FlagValues:
     )
     name("model", "vgg16_11", MODELS, "Network; vgg16_n has n weight layers.")
     name("activation", "tanh", activations.names(), "Activation of every block.")
-    name("order", "swap", ORDERS, "Batch normalization after (swap) or before the activation.")
-    number("width", 1.0, _Number(float, above=0.0), "Factor on the numbers of filters.")
+    name(
+        "order",
+        "swap",
+        ORDERS,
+        "Batch normalization after the activation (swap), before it (convention) or none (nobn).",
+    )
+    number(
+        "width",
+        1.0,
+        _Number(float, above=0.0),
+        "Factor on the numbers of filters and hidden units.",
+    )
     number("epochs", 10, _Number(int, at_least=1), "Passes over the training images.")
     number(
         "batch_size",
@@ -202,8 +214,8 @@ def define() -> flags.FlagValues:
         "early_stopping_patience",
         None,
         _Number(int, at_least=1),
-        "Stop after so many epochs without a better validation accuracy; goes with "
-        "--validation_fraction. Default: train all epochs.",
+        "Stop after so many epochs without a better validation accuracy, and keep the last "
+        "weights; goes with --validation_fraction. Default: train all epochs.",
     )
     number(
         "seed",
@@ -258,7 +270,8 @@ def usage() -> str:
     for name in values:
         flag = values[name]
         value = "" if flag.boolean else f"=<{flag.flag_type()}>"
-        default = f" Default: {flag.default}." if flag.default and not flag.boolean else ""
+        shown = flag.default not in (None, [], "") and not flag.boolean
+        default = f" Default: {flag.default}." if shown else ""
         lines.append(f"  --{name}{value}")
         lines += textwrap.wrap(
             flag.help + default, 88, initial_indent=" " * 6, subsequent_indent=" " * 6
@@ -287,6 +300,9 @@ def parse(arguments: Sequence[str]) -> flags.FlagValues:
             f"'{rest[1]}' is no flag: every argument is of the form --name=value "
             "(--help lists them)."
         )
+    for name in ("run_dir", "data_dir"):
+        if values[name].value is not None:
+            values[name].value = os.path.expanduser(values[name].value)
     if not values.help:
         _check_together(values)
     return values
@@ -320,6 +336,8 @@ def _check_together(values: flags.FlagValues) -> None:
             f"--early_stopping_patience={values.early_stopping_patience} needs images to judge "
             "by that are not the test's: give --validation_fraction=0.1, for example."
         )
+    if values.run_dir == "":
+        raise UsageError("--run_dir= names no folder: name one, or leave the flag out.")
     if values.replicas is not None and values.strategy != "mirrored":
         raise UsageError(f"--replicas={values.replicas} goes with --strategy=mirrored.")
     check_batch_size(values.batch_size, values.replicas or 1)
@@ -336,11 +354,11 @@ def check_batch_size(batch_size: int, replicas: int) -> None:
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, flags.UnrecognizedFlagError):
-        suggestion = nearest(error.flagname, list(define()))
-        return f"unknown flag --{error.flagname}.{suggestion} (--help lists them all.)"
+        suggestion = nearest(f"--{error.flagname}", [f"--{name}" for name in define()])
+        return f"--{error.flagname} is no flag (--help lists them){suggestion}"
     if isinstance(error, UnicodeDecodeError):
         return "a flagfile holds something else than text: give one flag a line, --name=value."
-    text = str(error).replace("ERROR:: ", "")
-    if isinstance(error, flags.IllegalFlagValueError) and text.startswith("flag "):
-        return text.removeprefix("flag ")
-    return " ".join(text.split())
+    if isinstance(error.__context__, OSError):
+        reason = error.__context__
+        return f"--flagfile={reason.filename} cannot be read ({reason.strerror}): name a text file."
+    return " ".join(str(error).removeprefix("flag ").split())

@@ -18,11 +18,17 @@ def main(arguments: Sequence[str]) -> int:
             print(options.usage())
             return 0
         return _run(flags)
+    except ModuleNotFoundError as error:
+        print(f"train.run: {error.name} is missing: pip install -e '.[train]'", file=sys.stderr)
+        return 2
     except UsageError as error:
         print(f"train.run: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ntrain.run: interrupted; the same command goes on from here.", file=sys.stderr)
+        print(
+            "\ntrain.run: interrupted; without --overwrite, the same command goes on.",
+            file=sys.stderr,
+        )
         return 130
 
 

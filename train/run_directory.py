@@ -23,6 +23,7 @@ MODEL = "model.keras"
 SAVED_MODEL = "saved_model"
 TENSORBOARD = "tensorboard"
 CHECKPOINT = "checkpoint"
+NAMES = (FLAGS, ENVIRONMENT, HISTORY, SUMMARY, MODEL, SAVED_MODEL, TENSORBOARD, CHECKPOINT)
 
 PARTIAL = ".partial-"
 
@@ -50,39 +51,39 @@ class RunDirectory:
         """What is there; changes nothing.
 
         Raises:
-            UsageError: If the folder holds something else than a run with the same flags.
+            UsageError: If the folder cannot be written to, holds a run with other flags, or
+                holds files that a new run would have to be mixed with.
         """
         existing = self.path
-        while not existing.exists():
+        while not os.path.lexists(existing):
             existing = existing.parent
         if not existing.is_dir() or not os.access(existing, os.W_OK):
             raise UsageError(
-                f"--run_dir={self.path}: {existing} is no folder that can be written to: "
+                f"--run_dir={self.path}: {existing} is no folder that can be written to; "
                 "name another place."
             )
         if existing != self.path:
             return State.NEW
-        if not (self.path / FLAGS).is_file():
-            if any(not entry.name.startswith(PARTIAL) for entry in self.path.iterdir()):
+        if (self.path / FLAGS).is_file() and not overwrite:
+            self._refuse_other_flags()
+            return State.FINISHED if (self.path / SUMMARY).is_file() else State.INTERRUPTED
+        for entry in self.path.iterdir():
+            if not _is_of_a_run(entry):
                 raise UsageError(
-                    f"--run_dir={self.path} holds files that are no run: "
+                    f"--run_dir={self.path} holds {entry.name}, which is no part of a run: "
                     "name a new or an empty folder."
                 )
-            return State.NEW
-        if overwrite:
-            return State.NEW
-        self._refuse_other_flags()
-        return State.FINISHED if (self.path / SUMMARY).is_file() else State.INTERRUPTED
+        return State.NEW
 
     def create(self, state: State) -> None:
-        """Makes the folder; for `State.NEW`, empties it and writes the flags."""
-        if state is State.NEW and self.path.exists():
-            # Without its flags it is no run, should the deletion be cut short.
-            (self.path / FLAGS).unlink(missing_ok=True)
-            shutil.rmtree(self.path)
+        """Makes the folder; for `State.NEW`, deletes an old run there and writes the flags."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for leftover in self.path.glob(f"{PARTIAL}*"):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        if state is State.NEW:
+            # First the flags: what is left without them counts as no run if this is cut short.
+            (self.path / FLAGS).unlink(missing_ok=True)
+        for entry in self.path.iterdir():
+            if entry.name.startswith(PARTIAL) or (state is State.NEW and _is_of_a_run(entry)):
+                _delete(entry)
         if state is State.NEW:
             self.write_text(FLAGS, self.flags_text)
 
@@ -92,8 +93,13 @@ class RunDirectory:
         partial, final = self.path / f"{PARTIAL}{name}", self.path / name
         yield partial
         if final.is_dir():
-            shutil.rmtree(final)
-        partial.rename(final)
+            # A folder cannot be renamed over another.
+            old = self.path / f"{PARTIAL}old-{name}"
+            final.rename(old)
+            partial.rename(final)
+            _delete(old)
+        else:
+            partial.rename(final)
 
     def write_text(self, name: str, text: str) -> None:
         with self.writing(name) as path:
@@ -119,6 +125,17 @@ class RunDirectory:
                 f"--run_dir={self.path} holds a run with other flags, {differences}: "
                 "name another folder, or start anew there with --overwrite."
             )
+
+
+def _is_of_a_run(entry: Path) -> bool:
+    return entry.name in NAMES or entry.name.startswith(PARTIAL)
+
+
+def _delete(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink()
 
 
 def _by_name(flags_text: str) -> dict[str, str]:

@@ -26,34 +26,36 @@ def balanced(source: Source, count: int | None, flag: str) -> Source:
 
 def balanced_indices(labels: np.ndarray, count: int) -> np.ndarray:
     """Sorted indices of `count` labels, the classes' numbers as equal as can be."""
-    rng = np.random.default_rng(SUBSET_SEED)
-    order = rng.permutation(len(labels))
-    rank = np.empty(len(labels), int)
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        rank[members] = np.arange(len(members))
+    order, rank = _ranks(labels)
     # The first of every class, then the second of every class, and so on.
     return np.sort(order[np.argsort(rank[order], kind="stable")][:count])
 
 
 def hold_out(source: Source, fraction: float) -> tuple[Source, Source | None]:
-    """The source without, and then with only, a stratified `fraction` of its images.
+    """The source without, and then with only, a `fraction` of the images of every class.
 
     Raises:
         UsageError: If that leaves a class without an image on either side.
     """
     if not fraction:
         return source, None
-    from sklearn.model_selection import train_test_split
-
     labels = source.labels
-    try:
-        kept, held_out = train_test_split(
-            np.arange(len(source)), test_size=fraction, stratify=labels, random_state=SUBSET_SEED
-        )
-    except ValueError:
-        raise UsageError(
-            f"--validation_fraction={fraction} of {len(source)} images cannot be drawn from "
-            f"each of the {len(np.unique(labels))} classes: give another fraction or more images."
-        ) from None
-    return source.take(np.sort(kept)), source.take(np.sort(held_out))
+    _, rank = _ranks(labels)
+    held_out = rank < np.round(fraction * np.bincount(labels))[labels]
+    for part in (held_out, ~held_out):
+        if len(np.unique(labels[part])) < len(np.unique(labels)):
+            raise UsageError(
+                f"--validation_fraction={fraction} of {len(source)} images leaves a class without "
+                "an image to train on or to judge by: give another fraction or more images."
+            )
+    return source.take(np.flatnonzero(~held_out)), source.take(np.flatnonzero(held_out))
+
+
+def _ranks(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A random order of all images, and each image's place in it among those of its class."""
+    order = np.random.default_rng(SUBSET_SEED).permutation(len(labels))
+    rank = np.empty(len(labels), int)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        rank[members] = np.arange(len(members))
+    return order, rank

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_bnact.layers import ORDERS, BoundedBlock
+from keras_bnact.layers import BoundedBlock
 from keras_bnact.regularizers import WeightDecay
 
 
@@ -25,8 +25,6 @@ class Recipe:
     synchronized: bool
 
     def __post_init__(self):
-        if self.order not in ORDERS:
-            raise ValueError(f"Unknown order {self.order!r}: give one of {', '.join(ORDERS)}.")
         if not 0.0 < self.width < float("inf"):
             raise ValueError(f"width must be positive and finite; got {self.width}.")
 

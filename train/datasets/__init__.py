@@ -1,7 +1,8 @@
-"""The data sets by name. Each module here has `check(options)` and `load(options)`.
+"""The data sets by name. Each module here has `load(options)`, which returns an `ImageSet`.
 
-`check` refuses what cannot be loaded, without importing TensorFlow; `load` returns an
-`ImageSet`. To add a data set, write such a module and enter it in `_MODULES`.
+Where it can be told without importing TensorFlow that there is nothing to load, the module has
+`check(options)` too, which refuses it. To add a data set, write such a module and enter it in
+`_MODULES`.
 """
 
 import dataclasses
@@ -60,7 +61,9 @@ def check(options: Any) -> None:
             f"--data_dir={options.data_dir} is no folder: name the one that holds the images, "
             "or make it first to have TensorFlow Datasets keep them there."
         )
-    _module(options.dataset).check(options)
+    module = _module(options.dataset)
+    if hasattr(module, "check"):
+        module.check(options)
 
 
 def load(options: Any) -> ImageSet:

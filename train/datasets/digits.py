@@ -10,10 +10,6 @@ LARGEST_VALUE = 16
 TEST_IMAGES = 360
 
 
-def check(options: Any) -> None:
-    """The digits are always there."""
-
-
 def load(options: Any) -> ImageSet:
     """1,437 images to train on and 360 to test, stratified, the same split every time."""
     import numpy as np

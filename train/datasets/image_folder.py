@@ -8,6 +8,8 @@ from train.datasets import ImageSet
 from train.errors import UsageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
+# How a JPEG and a PNG file begin.
+FORMATS = (b"\xff\xd8\xff", b"\x89PNG")
 DEFAULT_SIZE = 32
 # Up to this side, images are kept in memory and cropped from a padded frame; above, they
 # are read anew in every epoch and cropped at random scales.
@@ -15,64 +17,68 @@ SMALL_IMAGE = 64
 
 
 def check(options: Any) -> None:
-    """Refuses a folder that is not of the form, class by class."""
+    """Refuses a folder that is not of the form, class by class and file by file."""
     if options.data_dir is None:
         raise UsageError(
             "--dataset=image_folder needs --data_dir, a folder that holds train/<class>/ and "
             "test/<class>/."
         )
     root = Path(options.data_dir)
-    classes, _, _ = _listing(root / "train")
-    test_classes, _, _ = _listing(root / "test")
-    unknown = sorted(set(test_classes) - set(classes))
+    classes, test_classes = _files(root / "train"), _files(root / "test")
+    unknown = sorted(test_classes.keys() - classes.keys())
     if unknown:
         raise UsageError(
             f"{root / 'test' / unknown[0]} is a class that {root / 'train'} does not have: "
             "move it, or give it training images."
         )
     if len(classes) < 2:
-        raise UsageError(f"{root / 'train'} holds one class, '{classes[0]}': give two or more.")
+        raise UsageError(f"{root / 'train'} holds one class, {[*classes]}: give two or more.")
 
 
 def load(options: Any) -> ImageSet:
     """All images below `--data_dir`; classes in alphabetical order."""
     size = options.image_size or DEFAULT_SIZE
     root = Path(options.data_dir)
-    classes, _, _ = _listing(root / "train")
-    sources = [_source(root / part, classes, size) for part in ("train", "test")]
-    return ImageSet(train=sources[0], test=sources[1], classes=len(classes), size=size, flip=True)
+    classes = list(_files(root / "train"))
+    train, test = (_source(_files(root / part), classes, size) for part in ("train", "test"))
+    return ImageSet(train=train, test=test, classes=len(classes), size=size, flip=True)
 
 
 @functools.lru_cache(maxsize=4)
-def _listing(folder: Path) -> tuple[tuple[str, ...], tuple[Path, ...], tuple[str, ...]]:
-    """Class names, files, and the class of each file."""
+def _files(folder: Path) -> dict[str, list[Path]]:
+    """The image files of each class, in alphabetical order."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is missing: it should hold a folder of images for each class.")
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir())
     if not classes:
         raise UsageError(f"{folder} is empty: it should hold a folder of images for each class.")
-    paths, names = [], []
-    for name in classes:
-        found = sorted(
-            path for path in (folder / name).iterdir() if path.suffix.lower() in SUFFIXES
+    return {entry.name: _images(entry) for entry in classes}
+
+
+def _images(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise UsageError(
+            f"{folder} holds no image: put files ending in {', '.join(SUFFIXES)} there, or "
+            "remove it."
         )
-        if not found:
-            raise UsageError(
-                f"{folder / name} holds no image: put files ending in {', '.join(SUFFIXES)} "
-                "there, or remove it."
-            )
-        paths += found
-        names += [name] * len(found)
-    return tuple(classes), tuple(paths), tuple(names)
+    for path in found:
+        if not path.is_file() or not _begin(path).startswith(FORMATS):
+            raise UsageError(f"{path} is no JPEG or PNG image: repair or remove it.")
+    return found
 
 
-def _source(folder: Path, classes: tuple[str, ...], size: int) -> Any:
+def _begin(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4)
+
+
+def _source(files: dict[str, list[Path]], classes: list[str], size: int) -> Any:
     import numpy as np
 
     from train.sources import EncodedSource
 
-    _, paths, names = _listing(folder)
-    number = {name: index for index, name in enumerate(classes)}
-    labels = np.array([number[name] for name in names], "int32")
-    files = EncodedSource(np.array([str(path) for path in paths]), labels, size, are_paths=True)
-    return files if size > SMALL_IMAGE else files.decoded()
+    pairs = [(str(path), classes.index(name)) for name in files for path in files[name]]
+    paths, labels = zip(*pairs, strict=True)
+    source = EncodedSource(np.array(paths), np.array(labels, "int32"), size, are_paths=True)
+    return source if size > SMALL_IMAGE else source.decoded()

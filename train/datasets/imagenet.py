@@ -3,8 +3,11 @@
 from typing import Any
 
 from train.datasets import ImageSet
-from train.datasets.tfds import prepared_builder
+from train.datasets.tfds import manual_folder, prepared_builder, root_folder
+from train.errors import UsageError
 
+NAME = "imagenet2012"
+ARCHIVES = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
 SIZE = 224
 
 # The constants that go with ImageNet everywhere, in units of 0 to 255.
@@ -13,14 +16,22 @@ VARIANCE = ((0.229 * 255) ** 2, (0.224 * 255) ** 2, (0.225 * 255) ** 2)
 
 
 def check(options: Any) -> None:
-    """Whether it can be had shows only when TensorFlow Datasets is asked."""
+    """Refuses a run where it is neither prepared nor downloaded by hand."""
+    manual = manual_folder(options.data_dir)
+    missing = [name for name in ARCHIVES if not (manual / name).is_file()]
+    if missing and not (root_folder(options.data_dir) / NAME).is_dir():
+        raise UsageError(
+            f"--dataset={NAME} is not prepared in {root_folder(options.data_dir)}: name the folder "
+            f"that holds it with --data_dir, or put {' and '.join(missing)} of image-net.org into "
+            f"{manual}."
+        )
 
 
 def load(options: Any) -> ImageSet:
     """The training images, and the official validation images to test on."""
     from train.sources import RecordSource
 
-    builder = prepared_builder("imagenet2012", options)
+    builder = prepared_builder(NAME, options)
     return ImageSet(
         train=RecordSource.from_builder(builder, "train", SIZE),
         test=RecordSource.from_builder(builder, "validation", SIZE),

@@ -1,32 +1,93 @@
 """What the data sets of TensorFlow Datasets have in common."""
 
+import contextlib
 import logging
+import os
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
 from typing import Any
 
 from train.errors import UsageError
 
 
-def prepared_builder(name: str, options: Any, manual_dir: str | None = None) -> Any:
+def prepared_builder(
+    name: str, options: Any, url: str | None = None, manual_dir: str | None = None
+) -> Any:
     """The builder of a data set, downloaded and prepared in `--data_dir`.
+
+    Args:
+        name: The data set's name in TensorFlow Datasets.
+        options: The flags; `data_dir` counts.
+        url: Where its archive is downloaded from, None if it is not.
+        manual_dir: The folder that holds what was downloaded by hand.
 
     Raises:
         UsageError: Where it is neither prepared nor to be had.
     """
     import tensorflow_datasets as tfds
 
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    for logger in ("absl", "urllib3"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     builder = tfds.builder(name, data_dir=options.data_dir, try_gcs=False)
     config = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
+    root = root_folder(options.data_dir)
     try:
+        if url is not None and not Path(builder.data_dir).exists():
+            _refuse_without_network(url, root / "downloads")
         builder.download_and_prepare(download_config=config)
     except Exception as error:
+        _remove_leftovers(root, name)
         reason = " ".join(str(error).split())[:200]
         raise UsageError(
-            f"--dataset={name} is not prepared in {builder.data_dir} and could not be "
-            f"prepared ({type(error).__name__}: {reason}): give a --data_dir that holds it, or "
-            "run once where there is a network."
+            f"--dataset={name} is not prepared in {builder.data_dir} and could not be prepared "
+            f"({type(error).__name__}: {reason}): give a --data_dir that holds it, or run once "
+            "where there is a network."
         ) from error
     return builder
+
+
+def root_folder(data_dir: str | None) -> Path:
+    """Where TensorFlow Datasets keeps what it prepares; found without importing it."""
+    default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    return Path(data_dir or default).expanduser()
+
+
+def manual_folder(data_dir: str | None) -> Path:
+    """Where it looks for what was downloaded by hand."""
+    return root_folder(data_dir) / "downloads" / "manual"
+
+
+def _refuse_without_network(url: str, downloads: Path) -> None:
+    # TensorFlow Datasets tries for minutes. What it has downloaded before needs no network.
+    archives = downloads.rglob(f"*{Path(url).name.split('.')[0]}*")
+    if any(".tmp." not in path.name for path in archives):
+        return
+    # A refusal of this request is an answer too.
+    with contextlib.suppress(urllib.error.HTTPError):
+        request = urllib.request.Request(url, method="HEAD")
+        urllib.request.urlopen(request, timeout=20).close()
+
+
+def _remove_leftovers(root: Path, name: str) -> None:
+    """Removes half a download and folders that were made in vain; keeps whole archives."""
+    downloads = root / "downloads"
+    for path in (downloads / name).glob("*.tmp.*"):
+        shutil.rmtree(path)
+    for path in [
+        *(root / name).glob("*"),
+        root / name,
+        downloads / name,
+        downloads / "extracted",
+        downloads,
+    ]:
+        # Only an empty folder can be removed so.
+        with contextlib.suppress(OSError):
+            path.rmdir()
 
 
 def as_arrays(builder: Any, split: str, size: int) -> Any:

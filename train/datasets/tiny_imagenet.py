@@ -8,23 +8,20 @@ from train.datasets import ImageSet
 SIZE = 64
 FOLDER = "tiny-imagenet-200"
 ARCHIVE = f"{FOLDER}.zip"
-
-
-def check(options: Any) -> None:
-    """Whether it can be had shows only when TensorFlow Datasets is asked."""
+URL = f"http://cs231n.stanford.edu/{ARCHIVE}"
 
 
 def load(options: Any) -> ImageSet:
     """The training images, and the official validation images to test on."""
     from train.datasets import tiny_imagenet_builder  # noqa: F401 registers the builder
-    from train.datasets.tfds import as_arrays, prepared_builder
+    from train.datasets.tfds import as_arrays, manual_folder, prepared_builder
 
-    holds_it = options.data_dir is not None and any(
-        (Path(options.data_dir) / name).exists() for name in (FOLDER, ARCHIVE)
-    )
-    builder = prepared_builder(
-        "tiny_imagenet", options, manual_dir=options.data_dir if holds_it else None
-    )
+    # What is at hand, in --data_dir or in TensorFlow Datasets' manual folder, needs no network.
+    folders = [] if options.data_dir is None else [Path(options.data_dir)]
+    folders.append(manual_folder(options.data_dir))
+    manual_dir = next((str(folder) for folder in folders if _holds_it(folder)), None)
+    url = URL if manual_dir is None else None
+    builder = prepared_builder("tiny_imagenet", options, url, manual_dir)
     return ImageSet(
         train=as_arrays(builder, "train", SIZE),
         test=as_arrays(builder, "validation", SIZE),
@@ -32,3 +29,7 @@ def load(options: Any) -> ImageSet:
         size=SIZE,
         flip=True,
     )
+
+
+def _holds_it(folder: Path) -> bool:
+    return (folder / FOLDER).is_dir() or (folder / ARCHIVE).is_file()

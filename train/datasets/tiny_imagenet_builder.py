@@ -6,9 +6,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from train.datasets.tiny_imagenet import ARCHIVE, FOLDER, SIZE
-
-URL = f"http://cs231n.stanford.edu/{ARCHIVE}"
+from train.datasets.tiny_imagenet import ARCHIVE, FOLDER, SIZE, URL
 
 
 class TinyImagenet(tfds.core.GeneratorBasedBuilder):
