@@ -356,7 +356,10 @@ def imagenet(tmp_path):
     manual = tmp_path / "downloads" / "manual"
     manual.mkdir(parents=True)
     wnids = ["n01440764", "n01443537"]
-    image = lambda value: tf.io.encode_jpeg(np.full((70, 90, 3), value, "uint8")).numpy()  # noqa: E731
+
+    def image(value):
+        return tf.io.encode_jpeg(np.full((70, 90, 3), value, "uint8")).numpy()
+
     with tarfile.open(manual / "ILSVRC2012_img_train.tar", "w") as train:
         for number, wnid in enumerate(wnids):
             inner = io.BytesIO()

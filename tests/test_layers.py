@@ -10,7 +10,8 @@ from keras import layers, ops
 
 import keras_bnact
 from keras_bnact import activations
-from keras_bnact.layers import BatchNormalization, BoundedBlock, LecunTanh, Softsign, Tanh
+from keras_bnact.layers import BoundedBlock, LecunTanh, Softsign, Tanh
+from keras_bnact.normalization import BatchNormalization
 from keras_bnact.regularizers import WeightDecay
 
 # Name: makes the layer, shape of an input without the batch.
@@ -240,8 +241,7 @@ def test_compiled_inference_of_a_convolution(order, activation, rng):
 
 @pytest.mark.parametrize("order", ["swap", "convention"])
 def test_channels_first_normalizes_the_first_axis(order):
-    make_layer = lambda **k: layers.Conv2D(6, 3, data_format="channels_first", **k)  # noqa: E731
-    block = BoundedBlock(make_layer(), order=order)
+    block = BoundedBlock(layers.Conv2D(6, 3, data_format="channels_first"), order=order)
     assert block.normalization.axis == 1
     # TensorFlow's CPU has no channels-first convolution, so the shape is all there is to see.
     assert block.compute_output_shape((2, 3, 8, 8)) == (2, 6, 6, 6)

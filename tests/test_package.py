@@ -49,7 +49,8 @@ MAY_IMPORT = {
     "keras_bnact/_tensorflow.py": [],
     "keras_bnact/regularizers.py": [],
     "keras_bnact/export.py": [],
-    "keras_bnact/layers.py": ["keras_bnact.activations", "keras_bnact._tensorflow"],
+    "keras_bnact/normalization.py": ["keras_bnact._tensorflow"],
+    "keras_bnact/layers.py": ["keras_bnact.activations", "keras_bnact.normalization"],
     "keras_bnact/models/*.py": [
         "keras_bnact.layers",
         "keras_bnact.models",

@@ -5,7 +5,6 @@ Imports neither Keras nor TensorFlow, so that `--help` and a mistake answer at o
 
 import contextlib
 import io
-import math
 import os
 import textwrap
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from absl import flags
 from keras_bnact import activations
 from train import datasets
 from train.errors import UsageError, nearest
+from train.flag_types import Epochs, EpochsSerializer, Name, Number
 
 # Name on the command line: function in keras_bnact.models and its own arguments.
 MODELS = {
@@ -29,93 +29,12 @@ ORDERS = ("swap", "convention", "nobn")
 PLACE_FLAGS = ("run_dir", "overwrite")
 
 
-class _Name(flags.ArgumentParser):
-    """One of a few names."""
-
-    syntactic_help = "a name"
-
-    def __init__(self, accepted: Sequence[str]):
-        self.accepted = tuple(accepted)
-
-    def parse(self, argument: str) -> str:
-        if argument not in self.accepted:
-            raise ValueError(
-                f"give one of {', '.join(self.accepted)}{nearest(argument, self.accepted)}"
-            )
-        return argument
-
-    def flag_type(self) -> str:
-        return " | ".join(self.accepted)
-
-
-class _Number(flags.ArgumentParser):
-    """A finite number in a range; `kind` is int or float."""
-
-    syntactic_help = "a number"
-
-    def __init__(self, kind, at_least=None, above=None, below=None):
-        self.kind, self.at_least, self.above, self.below = kind, at_least, above, below
-
-    def parse(self, argument):
-        try:
-            value = self.kind(argument)
-        except (TypeError, ValueError):
-            value = math.nan
-        inside = (
-            math.isfinite(value)
-            and (self.at_least is None or value >= self.at_least)
-            and (self.above is None or value > self.above)
-            and (self.below is None or value < self.below)
-        )
-        if not inside:
-            raise ValueError(f"give {self.flag_type()}.")
-        return value
-
-    def flag_type(self) -> str:
-        limits = [
-            f"{words} {limit}"
-            for words, limit in (
-                ("of at least", self.at_least),
-                ("above", self.above),
-                ("below", self.below),
-            )
-            if limit is not None
-        ]
-        name = "a whole number" if self.kind is int else "a finite number"
-        return " ".join([name, " and ".join(limits)]).strip()
-
-
-class _Epochs(flags.ArgumentParser):
-    """Increasing epochs separated by commas; nothing at all means none."""
-
-    syntactic_help = "epochs"
-
-    def parse(self, argument):
-        if isinstance(argument, list):
-            return argument
-        try:
-            epochs = [int(word) for word in argument.split(",")] if argument else []
-        except ValueError:
-            raise ValueError(f"give {self.flag_type()}.") from None
-        if epochs != sorted(set(epochs)) or min(epochs, default=1) < 1:
-            raise ValueError(f"give {self.flag_type()}.")
-        return epochs
-
-    def flag_type(self) -> str:
-        return "increasing epochs from 1 on, separated by commas, or nothing"
-
-
-class _EpochsSerializer(flags.ArgumentSerializer):
-    def serialize(self, value) -> str:
-        return ",".join(map(str, value))
-
-
 def define() -> flags.FlagValues:
     """All flags of ours, with their defaults, and none of absl's."""
     values = flags.FlagValues()
 
     def name(flag, default, accepted, text):
-        flags.DEFINE(_Name(accepted), flag, default, text, values, flags.ArgumentSerializer())
+        flags.DEFINE(Name(accepted), flag, default, text, values, flags.ArgumentSerializer())
 
     def number(flag, default, parser, text):
         flags.DEFINE(parser, flag, default, text, values, flags.ArgumentSerializer())
@@ -136,26 +55,26 @@ def define() -> flags.FlagValues:
     number(
         "image_size",
         None,
-        _Number(int, at_least=32),
+        Number(int, at_least=32),
         "Side in pixels to which image_folder brings its images. Default: 32.",
     )
     number(
         "train_examples",
         None,
-        _Number(int, at_least=1),
+        Number(int, at_least=1),
         "Take a balanced subset of so many training images, the same for every seed, before "
         "any are held out. Default: all.",
     )
     number(
         "test_examples",
         None,
-        _Number(int, at_least=1),
+        Number(int, at_least=1),
         "Test on a balanced subset of so many images. Default: all.",
     )
     number(
         "validation_fraction",
         0.0,
-        _Number(float, at_least=0.0, below=1.0),
+        Number(float, at_least=0.0, below=1.0),
         "Part of the training images to hold out, of every class, the same for every seed. "
         "With it, epochs are judged by it and the test images are used once, at the end.",
     )
@@ -170,57 +89,57 @@ def define() -> flags.FlagValues:
     number(
         "width",
         1.0,
-        _Number(float, above=0.0),
+        Number(float, above=0.0),
         "Factor on the numbers of filters and hidden units.",
     )
-    number("epochs", 10, _Number(int, at_least=1), "Passes over the training images.")
+    number("epochs", 10, Number(int, at_least=1), "Passes over the training images.")
     number(
         "batch_size",
         128,
-        _Number(int, at_least=2),
+        Number(int, at_least=2),
         "Images a step, of all replicas together; the images left over by the last whole "
         "batch of an epoch are skipped, others in every epoch.",
     )
-    number("learning_rate", 0.01, _Number(float, above=0.0), "Of SGD, before any drop.")
+    number("learning_rate", 0.01, Number(float, above=0.0), "Of SGD, before any drop.")
     flags.DEFINE(
-        _Epochs(),
+        Epochs(),
         "learning_rate_drops",
         "",
         "Epochs after which the learning rate falls to a tenth, for example 100,150. "
         "Default: none.",
         values,
-        _EpochsSerializer(),
+        EpochsSerializer(),
     )
-    number("momentum", 0.9, _Number(float, at_least=0.0, below=1.0), "Of SGD.")
+    number("momentum", 0.9, Number(float, at_least=0.0, below=1.0), "Of SGD.")
     number(
         "weight_decay",
         0.0005,
-        _Number(float, at_least=0.0),
+        Number(float, at_least=0.0),
         "The penalty's gradient per unit of weight, on kernels and biases.",
     )
     number(
         "gamma_weight_decay",
         None,
-        _Number(float, at_least=0.0),
+        Number(float, at_least=0.0),
         "The same on batch normalization's gamma. Default: --weight_decay.",
     )
     number(
         "beta_weight_decay",
         None,
-        _Number(float, at_least=0.0),
+        Number(float, at_least=0.0),
         "The same on batch normalization's beta. Default: --weight_decay.",
     )
     number(
         "early_stopping_patience",
         None,
-        _Number(int, at_least=1),
+        Number(int, at_least=1),
         "Stop after so many epochs without a better validation accuracy, and keep the last "
         "weights; goes with --validation_fraction. Default: train all epochs.",
     )
     number(
         "seed",
         0,
-        _Number(int, at_least=0, below=2**31),
+        Number(int, at_least=0, below=2**31),
         "Of initial weights, shuffling and augmentation.",
     )
     name(
@@ -232,7 +151,7 @@ def define() -> flags.FlagValues:
     number(
         "replicas",
         None,
-        _Number(int, at_least=1),
+        Number(int, at_least=1),
         "Devices that mirrored trains on: GPUs, or logical CPU devices where there is no GPU. "
         "Default: all GPUs, or 2 on a CPU.",
     )
@@ -269,7 +188,8 @@ def usage() -> str:
     ]
     for name in values:
         flag = values[name]
-        value = "" if flag.boolean else f"=<{flag.flag_type()}>"
+        kind = flag.flag_type().replace("string", "folder")
+        value = "" if flag.boolean else f"=<{kind}>"
         shown = flag.default not in (None, [], "") and not flag.boolean
         default = f" Default: {flag.default}." if shown else ""
         lines.append(f"  --{name}{value}")

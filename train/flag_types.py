@@ -1,0 +1,89 @@
+"""What a flag accepts: names, numbers in a range, epochs; and how it says so."""
+
+import math
+from collections.abc import Sequence
+
+from absl import flags
+
+from train.errors import nearest
+
+
+class Name(flags.ArgumentParser):
+    """One of a few names."""
+
+    syntactic_help = "a name"
+
+    def __init__(self, accepted: Sequence[str]):
+        self.accepted = tuple(accepted)
+
+    def parse(self, argument: str) -> str:
+        if argument not in self.accepted:
+            raise ValueError(
+                f"give one of {', '.join(self.accepted)}{nearest(argument, self.accepted)}"
+            )
+        return argument
+
+    def flag_type(self) -> str:
+        return " | ".join(self.accepted)
+
+
+class Number(flags.ArgumentParser):
+    """A finite number in a range; `kind` is int or float."""
+
+    syntactic_help = "a number"
+
+    def __init__(self, kind, at_least=None, above=None, below=None):
+        self.kind, self.at_least, self.above, self.below = kind, at_least, above, below
+
+    def parse(self, argument):
+        try:
+            value = self.kind(argument)
+        except (TypeError, ValueError):
+            value = math.nan
+        inside = (
+            math.isfinite(value)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+        if not inside:
+            raise ValueError(f"give {self.flag_type()}.")
+        return value
+
+    def flag_type(self) -> str:
+        limits = [
+            f"{words} {limit}"
+            for words, limit in (
+                ("of at least", self.at_least),
+                ("above", self.above),
+                ("below", self.below),
+            )
+            if limit is not None
+        ]
+        name = "a whole number" if self.kind is int else "a finite number"
+        return " ".join([name, " and ".join(limits)]).strip()
+
+
+class Epochs(flags.ArgumentParser):
+    """Increasing epochs separated by commas; nothing at all means none."""
+
+    syntactic_help = "epochs"
+
+    def parse(self, argument):
+        if isinstance(argument, list):
+            return argument
+        try:
+            epochs = [int(word) for word in argument.split(",")] if argument else []
+        except ValueError:
+            raise ValueError(f"give {self.flag_type()}.") from None
+        if epochs != sorted(set(epochs)) or min(epochs, default=1) < 1:
+            raise ValueError(f"give {self.flag_type()}.")
+        return epochs
+
+    def flag_type(self) -> str:
+        return "increasing epochs from 1 on, separated by commas, or nothing"
+
+
+class EpochsSerializer(flags.ArgumentSerializer):
+    def serialize(self, value) -> str:
+        return ",".join(map(str, value))
