@@ -31,9 +31,10 @@ def fused_batch_normalization(
     channels = inputs.shape[-1]
     # At inference the shape changes for a four-dimensional input too: else TensorFlow's graph
     # optimizer fuses convolution, normalization and tanh into a kernel that the CPU lacks
-    # ("Fusion is not implemented: [FusedBatchNorm,Tanh]").
+    # ("Fusion is not implemented: [FusedBatchNorm,Tanh]"). The positions go into the height,
+    # because cuDNN takes at most 65,535 of them as a batch.
     direct = training and inputs.shape.rank == 4
-    image = inputs if direct else tf.reshape(inputs, [-1, 1, 1, channels])
+    image = inputs if direct else tf.reshape(inputs, [1, -1, 1, channels])
     # The raw op: tf.nn.fused_batch_norm raises a smaller epsilon to 1.001e-5.
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=image,

@@ -13,6 +13,7 @@ Keras is imported inside the functions: the command line reads the names in this
 module and has to answer before Keras is loaded.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -222,7 +223,8 @@ def register(
         A decorator that returns the function itself.
 
     Raises:
-        ValueError: If `bound` is not positive and finite, or another function has the name.
+        ValueError: If `bound` is not positive and finite, if another function has the name, or
+            for a lambda or another callable that is no function.
 
     Example:
 
@@ -242,6 +244,10 @@ def register(
     def decorator(function: Callable) -> Callable:
         import keras
 
+        if not inspect.isfunction(function) or function.__name__ == "<lambda>":
+            raise ValueError(
+                f"Only a function made by `def` can be saved with a model by name; got {function}."
+            )
         key = name or function.__name__
         known = _FUNCTIONS.get(key, function)
         # A module that is run or reloaded twice defines its function anew.

@@ -239,6 +239,10 @@ class BoundedBlock(keras.layers.Wrapper):
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self.layer.compute_output_shape(input_shape)
 
+    def compute_output_spec(self, inputs: Any, **kwargs: Any) -> keras.KerasTensor:
+        shape = self.compute_output_shape(inputs.shape)
+        return keras.KerasTensor(shape, dtype=self.steps[-1].compute_dtype)
+
     def get_config(self) -> dict[str, Any]:
         own = {
             "activation": self.activation,
@@ -250,11 +254,13 @@ class BoundedBlock(keras.layers.Wrapper):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "BoundedBlock":
-        config = {
-            name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+        deserialize = keras.saving.deserialize_keras_object
+        objects = {
+            name: deserialize(value, custom_objects=custom_objects)
             for name, value in config.items()
+            if isinstance(value, dict)
         }
-        return cls(**config)
+        return cls(**{**config, **objects})
 
 
 def _check_weight_layer(layer: Any) -> None:

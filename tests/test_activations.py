@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -87,6 +89,12 @@ def test_registering_another_function_under_a_taken_name_is_refused(own_function
     with pytest.raises(ValueError, match="'steep' is registered already"):
         activations.register(bound=1.0, name="steep")(other)
     assert activations.bound("steep") == 2.5
+
+
+@pytest.mark.parametrize("function", [lambda x: x, functools.partial(ops.clip, x_min=-1)])
+def test_what_keras_cannot_save_by_name_is_refused(function):
+    with pytest.raises(ValueError, match="made by `def`"):
+        activations.register(bound=1.0)(function)
 
 
 @pytest.mark.parametrize("bound", [0.0, -1.0, float("nan"), float("inf")])

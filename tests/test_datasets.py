@@ -108,6 +108,14 @@ def test_large_images_of_a_folder_are_read_while_training(folder):
         np.testing.assert_allclose(batch[:, 48, 48, 0], 100 * labels + 20, atol=2)
 
 
+def test_a_cut_short_image_is_named_before_training(folder):
+    path = folder / "test" / "dog" / "1.JPG"
+    path.write_bytes(path.read_bytes()[:300])
+    for size in (48, 96):
+        with pytest.raises(UsageError, match=r"dog/1\.JPG is no JPEG or PNG image"):
+            datasets.load(options("image_folder", data_dir=str(folder), image_size=size))
+
+
 def spoil_missing(folder):
     shutil.rmtree(folder / "test")
     return "test is missing"
@@ -175,6 +183,17 @@ def test_no_folder_at_all_is_refused(tmp_path):
         datasets.check(options("image_folder"))
     with pytest.raises(UsageError, match="nowhere is no folder"):
         datasets.check(options("cifar10", data_dir=str(tmp_path / "nowhere")))
+
+
+def test_an_incomplete_tiny_imagenet_is_refused_and_then_completed(tmp_path):
+    root = tmp_path / "tiny-imagenet-200"
+    make_tiny(root)
+    (root / "train" / "n01").rename(tmp_path / "aside")
+    flags = options("tiny_imagenet", data_dir=str(tmp_path))
+    with pytest.raises(UsageError, match="n01/images holds no JPEG"):
+        datasets.load(flags)
+    (tmp_path / "aside").rename(root / "train" / "n01")
+    check_tiny(datasets.load(flags), root)
 
 
 @pytest.fixture(scope="module", params=["made", "real"])

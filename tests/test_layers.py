@@ -351,6 +351,18 @@ def test_loads_in_a_process_that_only_imports_the_package(rng, tmp_path, run_pyt
         assert "BoundedBlock" in finished.stdout, finished.stderr
 
 
+def test_an_activation_layer_keeps_its_dtype():
+    act = layers.Activation("tanh", dtype="float32")
+    block = BoundedBlock(layers.Dense(4, dtype="mixed_bfloat16"), act, order="convention")
+    assert block(keras.Input((3,))).dtype == block(np.ones((2, 3))).dtype == "float32"
+
+
+def test_a_name_that_is_a_custom_object_too_stays_a_name():
+    block = BoundedBlock(layers.Dense(3), name="gate")
+    again = BoundedBlock.from_config(block.get_config(), custom_objects={"gate": ops.tanh})
+    assert again.name == "gate"
+
+
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match=r"'swapped'.*swap, convention, nobn"):
         BoundedBlock(layers.Dense(3), order="swapped")

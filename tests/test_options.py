@@ -83,9 +83,17 @@ MISTAKES = [
     (["--early_stopping_patience=5"], "patience=5 needs.*--validation_fraction"),
     (["--flagfile=missing.txt"], "missing.txt"),
     (["--run_dir="], "names no folder"),
+    (["--data_dir="], "names no folder"),
+    (["--data_dir=a\nb"], "cannot be printed"),
+    (["--data_dir=\udcff"], "cannot be printed"),
+    (["--undefok=epoch", "--epoch=5"], "undefok=epoch is not accepted"),
+    (["--flagfile="], "flagfile= is not accepted"),
+    (["--width=1e308"], "width=1e308.*below 100"),
+    (["--epochs=100000000000000000000"], "epochs=1.*whole number"),
+    (["--learning_rate=1e300"], "learning_rate=1e300.*finite"),
     (["--flagfile"], "flagfile"),
     (["--seed"], "seed"),
-    (["--overwrite=perhaps"], "overwrite=perhaps"),
+    (["--overwrite=perhaps"], "overwrite=perhaps: give true or false"),
 ]
 
 

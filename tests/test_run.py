@@ -67,7 +67,7 @@ def test_learns_and_says_so_without_noise(finished):
 
 def test_run_directory_is_complete(finished):
     run_dir, _ = finished
-    assert {entry.name for entry in run_dir.iterdir()} == {
+    assert {entry.name for entry in run_dir.iterdir()} - {".lock"} == {
         "environment.json",
         "flags.txt",
         "history.csv",
@@ -274,6 +274,14 @@ def test_a_mistake_leaves_nothing_behind(arguments, expected, tmp_path, monkeypa
     assert printed.err.count("\n") == 1
     assert printed.err.startswith("train.run: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_that_the_system_refuses_is_one_sentence(capsys):
+    for flag in ("data_dir", "run_dir"):
+        assert run.main([f"--{flag}=" + 300 * "x"]) == 2
+        printed = capsys.readouterr().err
+        assert printed.count("\n") == 1
+        assert "File name too long" in printed
 
 
 def test_a_mistake_that_shows_only_in_the_data_leaves_nothing_behind(train, tmp_path):

@@ -6,6 +6,10 @@ from train.run_directory import FLAGS, SUMMARY, RunDirectory, State
 TEXT = "--epochs=3\n--nodeterministic\n--width=0.5\n"
 
 
+def names_in(path):
+    return sorted(entry.name for entry in path.iterdir() if entry.name != ".lock")
+
+
 @pytest.fixture
 def directory(tmp_path):
     return RunDirectory(tmp_path / "runs" / "one", TEXT)
@@ -14,12 +18,12 @@ def directory(tmp_path):
 def test_a_new_run_touches_nothing_before_it_is_created(directory):
     assert directory.state(overwrite=False) is State.NEW
     assert not directory.path.parent.exists()
-    directory.create(State.NEW)
+    directory.create(overwrite=False)
     assert (directory.path / FLAGS).read_text() == TEXT
 
 
 def test_states_of_a_run(directory):
-    directory.create(State.NEW)
+    directory.create(overwrite=False)
     assert directory.state(overwrite=False) is State.INTERRUPTED
     directory.write_json(SUMMARY, {"epochs": 3})
     assert directory.state(overwrite=False) is State.FINISHED
@@ -27,7 +31,7 @@ def test_states_of_a_run(directory):
 
 
 def test_other_flags_are_refused_by_name(directory):
-    directory.create(State.NEW)
+    directory.create(overwrite=False)
     other = RunDirectory(directory.path, "--epochs=4\n--deterministic\n--width=0.5\n--seed=1\n")
     with pytest.raises(UsageError) as error:
         other.state(overwrite=False)
@@ -40,18 +44,17 @@ def test_other_flags_are_refused_by_name(directory):
 
 
 def test_overwriting_deletes_what_was_there(directory):
-    directory.create(State.NEW)
+    directory.create(overwrite=False)
     (directory.path / "history.csv").write_text("old")
     (directory.path / "saved_model").mkdir()
-    directory.create(State.NEW)
-    assert [entry.name for entry in directory.path.iterdir()] == [FLAGS]
+    directory.create(overwrite=True)
+    assert names_in(directory.path) == [FLAGS]
 
 
 def test_an_overwriting_that_was_cut_short_can_be_repeated(directory, monkeypatch):
+    directory.create(overwrite=False)
     for name in (SUMMARY, "model.keras", "history.csv"):
-        directory.create(State.INTERRUPTED)
         (directory.path / name).write_text("old")
-    directory.write_text(FLAGS, TEXT)
 
     def die(entry):
         raise KeyboardInterrupt
@@ -59,18 +62,42 @@ def test_an_overwriting_that_was_cut_short_can_be_repeated(directory, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr("train.run_directory._delete", die)
         with pytest.raises(KeyboardInterrupt):
-            directory.create(State.NEW)
+            directory.create(overwrite=True)
     assert directory.state(overwrite=False) is State.NEW
-    directory.create(State.NEW)
-    assert [entry.name for entry in directory.path.iterdir()] == [FLAGS]
+    directory.create(overwrite=False)
+    assert names_in(directory.path) == [FLAGS]
+
+
+def test_files_named_like_a_runs_are_not_deleted(tmp_path):
+    (tmp_path / "saved_model").mkdir()
+    (tmp_path / "history.csv").write_text("mine")
+    for overwrite in (True, False):
+        with pytest.raises(UsageError, match="no part of a run"):
+            RunDirectory(tmp_path, TEXT).state(overwrite)
+
+
+def test_a_second_process_in_the_folder_is_refused(directory, run_python):
+    directory.create(overwrite=False)
+    code = (
+        "from pathlib import Path; from train.run_directory import RunDirectory; "
+        f"RunDirectory(Path({str(directory.path)!r}), {TEXT!r}).create(overwrite=True)"
+    )
+    process = run_python("-c", code)
+    assert "is in use by another process" in process.stderr
+    assert (directory.path / FLAGS).read_text() == TEXT
+
+
+def test_a_path_in_which_tensorflow_finds_no_checkpoint_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"has \[ \] in its path"):
+        RunDirectory(tmp_path / "lr[1]", TEXT).state(overwrite=False)
 
 
 def test_the_folder_itself_is_kept(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     directory = RunDirectory(tmp_path / "link", TEXT)
-    directory.create(directory.state(overwrite=False))
-    directory.create(directory.state(overwrite=True))
+    directory.create(overwrite=False)
+    directory.create(overwrite=True)
     assert (tmp_path / "real" / FLAGS).read_text() == TEXT
     assert (tmp_path / "link").is_symlink()
 
@@ -94,7 +121,7 @@ def test_files_that_are_no_run_are_never_touched(tmp_path, overwrite):
 
 
 def test_what_is_not_finished_is_not_seen(directory):
-    directory.create(State.NEW)
+    directory.create(overwrite=False)
     directory.write_text("history.csv", "old")
 
     def die_half_way():
@@ -112,11 +139,11 @@ def test_what_is_not_finished_is_not_seen(directory):
         path.mkdir()
     assert list((directory.path / "saved_model").iterdir()) == []
     assert directory.state(overwrite=False) is State.INTERRUPTED
-    directory.create(State.INTERRUPTED)
-    assert sorted(e.name for e in directory.path.iterdir()) == [FLAGS, "history.csv", "saved_model"]
+    directory.create(overwrite=False)
+    assert names_in(directory.path) == [FLAGS, "history.csv", "saved_model"]
 
 
 def test_json_is_json_also_of_a_run_that_diverged(directory):
-    directory.create(State.NEW)
+    directory.create(overwrite=False)
     directory.write_json("x.json", {"a": float("nan"), "b": [1.5, float("inf")], "c": {"d": "e"}})
     assert directory.read_json("x.json") == {"a": None, "b": [1.5, None], "c": {"d": "e"}}

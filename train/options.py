@@ -6,6 +6,7 @@ Imports neither Keras nor TensorFlow, so that `--help` and a mistake answer at o
 import contextlib
 import io
 import os
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -89,7 +90,7 @@ def define() -> flags.FlagValues:
     number(
         "width",
         1.0,
-        Number(float, above=0.0),
+        Number(float, above=0.0, below=100.0),
         "Factor on the numbers of filters and hidden units.",
     )
     number("epochs", 10, Number(int, at_least=1), "Passes over the training images.")
@@ -206,6 +207,10 @@ def parse(arguments: Sequence[str]) -> flags.FlagValues:
         UsageError: For the first mistake.
     """
     values = define()
+    for argument in arguments:
+        # What absl would pass over in silence.
+        if argument.lstrip("-").split("=")[0] == "undefok" or argument == "--flagfile=":
+            raise UsageError(f"{argument} is not accepted here (--help lists the flags).")
     warnings = io.StringIO()
     try:
         with contextlib.redirect_stderr(warnings):
@@ -256,8 +261,12 @@ def _check_together(values: flags.FlagValues) -> None:
             f"--early_stopping_patience={values.early_stopping_patience} needs images to judge "
             "by that are not the test's: give --validation_fraction=0.1, for example."
         )
-    if values.run_dir == "":
-        raise UsageError("--run_dir= names no folder: name one, or leave the flag out.")
+    for name in ("run_dir", "data_dir"):
+        value = values[name].value
+        if value is not None and not value.isprintable():
+            raise UsageError(f"--{name}={value!a} has characters that cannot be printed.")
+        if value == "":
+            raise UsageError(f"--{name}= names no folder: name one, or leave the flag out.")
     if values.replicas is not None and values.strategy != "mirrored":
         raise UsageError(f"--replicas={values.replicas} goes with --strategy=mirrored.")
     check_batch_size(values.batch_size, values.replicas or 1)
@@ -281,4 +290,5 @@ def _sentence(error: Exception) -> str:
     if isinstance(error.__context__, OSError):
         reason = error.__context__
         return f"--flagfile={reason.filename} cannot be read ({reason.strerror}): name a text file."
-    return " ".join(str(error).removeprefix("flag ").split())
+    text = " ".join(str(error).removeprefix("flag ").split())
+    return re.sub(r"\('Non-boolean argument to boolean flag', .*\)", "give true or false.", text)

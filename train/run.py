@@ -1,5 +1,6 @@
 """Trains one network into a run directory: `python -m train.run --help`."""
 
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ def main(arguments: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         print(f"train.run: {error.name} is missing: pip install -e '.[train]'", file=sys.stderr)
         return 2
+    except (OSError, UnicodeError) as error:
+        print(f"train.run: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
     except UsageError as error:
         print(f"train.run: {error}", file=sys.stderr)
         return 2
@@ -35,8 +39,7 @@ def main(arguments: Sequence[str]) -> int:
 def _run(flags: Any) -> int:
     datasets.check(flags)
     directory = RunDirectory(_path(flags), options.as_text(flags))
-    state = directory.state(flags.overwrite)
-    if state is State.FINISHED:
+    if directory.state(flags.overwrite) is State.FINISHED:
         print(f"{directory.path} holds this run, finished; --overwrite trains it anew.")
         _report(directory.read_json(run_directory.SUMMARY), directory)
         return 0
@@ -44,10 +47,12 @@ def _run(flags: Any) -> int:
     # From here on TensorFlow is needed, which takes seconds to import.
     from train import devices
 
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ModuleNotFoundError(name="tensorboard")
     strategy = devices.start(flags)
     from train import training
 
-    summary = training.run(flags, directory, state, strategy)
+    summary = training.run(flags, directory, strategy)
     _report(summary, directory)
     return 0
 
@@ -71,7 +76,7 @@ def _report(summary: dict[str, Any], directory: RunDirectory) -> None:
             accuracy, cross_entropy, loss = ("nan" if f is None else f"{f:.4f}" for f in figures)
             print(f"{part:12}{accuracy:>10}{cross_entropy:>15}{loss:>10}")
     print(f"\nResults are in {directory.path}:")
-    for entry in sorted(directory.path.iterdir()):
+    for entry in sorted(directory.path.glob("[!.]*")):
         print(f"  {entry.name}{'/' if entry.is_dir() else ''}")
 
 

@@ -5,6 +5,7 @@ A reader never sees half a file: everything is written beside its place and then
 
 import contextlib
 import enum
+import fcntl
 import json
 import math
 import os
@@ -26,6 +27,9 @@ CHECKPOINT = "checkpoint"
 NAMES = (FLAGS, ENVIRONMENT, HISTORY, SUMMARY, MODEL, SAVED_MODEL, TENSORBOARD, CHECKPOINT)
 
 PARTIAL = ".partial-"
+DELETED_FLAGS = f"{PARTIAL}deleted-{FLAGS}"
+LOCK = ".lock"
+OURS = (PARTIAL, LOCK)
 
 
 class State(enum.Enum):
@@ -46,6 +50,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, flags_text: str):
         self.path, self.flags_text = path, flags_text
+        self._lock: int | None = None
 
     def state(self, overwrite: bool) -> State:
         """What is there; changes nothing.
@@ -62,28 +67,55 @@ class RunDirectory:
                 f"--run_dir={self.path}: {existing} is no folder that can be written to; "
                 "name another place."
             )
+        odd = set("*?[]\\") & set(str(self.path.resolve()))
+        if odd:
+            raise UsageError(
+                f"--run_dir={self.path} has {' '.join(sorted(odd))} in its path, by which "
+                "TensorFlow cannot find a checkpoint again: name another folder."
+            )
         if existing != self.path:
             return State.NEW
         if (self.path / FLAGS).is_file() and not overwrite:
             self._refuse_other_flags()
             return State.FINISHED if (self.path / SUMMARY).is_file() else State.INTERRUPTED
+        held_a_run = (self.path / FLAGS).is_file() or (self.path / DELETED_FLAGS).is_file()
         for entry in self.path.iterdir():
-            if not _is_of_a_run(entry):
+            if not entry.name.startswith(OURS) and not (held_a_run and entry.name in NAMES):
                 raise UsageError(
                     f"--run_dir={self.path} holds {entry.name}, which is no part of a run: "
                     "name a new or an empty folder."
                 )
         return State.NEW
 
-    def create(self, state: State) -> None:
-        """Makes the folder; for `State.NEW`, deletes an old run there and writes the flags."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        if state is State.NEW:
-            # First the flags: what is left without them counts as no run if this is cut short.
-            (self.path / FLAGS).unlink(missing_ok=True)
+    def create(self, overwrite: bool) -> None:
+        """Takes the folder for this process; deletes an old run in it, or keeps its own.
+
+        Raises:
+            UsageError: As `state`, of which it makes sure again; if another process has the
+                folder or has finished the run; if it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if self._lock is None:
+                # Never closed: the system gives it back when this process ends, however.
+                self._lock = os.open(self.path / LOCK, os.O_CREAT | os.O_WRONLY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"--run_dir={self.path} is in use by another process: name another folder, or "
+                "wait for it."
+            ) from None
+        state = self.state(overwrite)
+        if state is State.FINISHED:
+            raise UsageError(f"--run_dir={self.path} was finished by another process meanwhile.")
+        if state is State.NEW and (self.path / FLAGS).is_file():
+            # So that what is left is known for a run's if the deletion is cut short.
+            (self.path / FLAGS).rename(self.path / DELETED_FLAGS)
         for entry in self.path.iterdir():
-            if entry.name.startswith(PARTIAL) or (state is State.NEW and _is_of_a_run(entry)):
+            old = state is State.NEW and entry.name in NAMES
+            if old or (entry.name.startswith(PARTIAL) and entry.name != DELETED_FLAGS):
                 _delete(entry)
+        (self.path / DELETED_FLAGS).unlink(missing_ok=True)
         if state is State.NEW:
             self.write_text(FLAGS, self.flags_text)
 
@@ -125,10 +157,6 @@ class RunDirectory:
                 f"--run_dir={self.path} holds a run with other flags, {differences}: "
                 "name another folder, or start anew there with --overwrite."
             )
-
-
-def _is_of_a_run(entry: Path) -> bool:
-    return entry.name in NAMES or entry.name.startswith(PARTIAL)
 
 
 def _delete(entry: Path) -> None:

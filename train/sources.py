@@ -165,18 +165,33 @@ class EncodedSource(_StreamedSource):
             UsageError: Naming the first file that is no image.
         """
         images = np.empty((len(self), self.size, self.size, 3), "uint8")
-        encoded = self._in_order().map(
-            lambda encoded, _: augmentation.centre_crop(encoded, self.size, margin=1.0),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
         start = 0
-        try:
-            for batch in encoded.batch(1000).as_numpy_iterator():
-                images[start : start + len(batch)] = batch
-                start += len(batch)
-        except tf.errors.OpError:
-            raise UsageError(self._name_damaged(start)) from None
+        for batch in self._each(lambda encoded: augmentation.centre_crop(encoded, self.size, 1.0)):
+            images[start : start + len(batch)] = batch
+            start += len(batch)
         return ArraySource(images, self._labels)
+
+    def checked(self) -> "EncodedSource":
+        """Itself, after every image has been decoded once.
+
+        Raises:
+            UsageError: Naming the first file that is no image.
+        """
+        for _ in self._each(lambda encoded: tf.shape(augmentation.decode(encoded))):
+            pass
+        return self
+
+    def _each(self, function: Any) -> Any:
+        results = self._in_order().map(
+            lambda encoded, _: function(encoded), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        done = 0
+        try:
+            for batch in results.batch(1000).as_numpy_iterator():
+                done += len(batch)
+                yield batch
+        except tf.errors.OpError:
+            raise UsageError(self._name_damaged(done)) from None
 
     def _name_damaged(self, start: int) -> str:
         for item in self._items[start:]:

@@ -15,12 +15,12 @@ from keras_bnact import export_saved_model, models
 from train import datasets, environment, options, run_directory
 from train.checkpoint import Checkpoint
 from train.datasets import ImageSet
-from train.run_directory import RunDirectory, State
+from train.run_directory import RunDirectory
 
 METRICS = ("loss", "cross_entropy", "accuracy")
 
 
-def run(flags: Any, directory: RunDirectory, state: State, strategy: Any) -> dict[str, Any]:
+def run(flags: Any, directory: RunDirectory, strategy: Any) -> dict[str, Any]:
     """Trains, or goes on training, and writes the run directory; returns the summary."""
     images = datasets.load(flags)
     replicas = strategy.num_replicas_in_sync
@@ -34,7 +34,7 @@ def run(flags: Any, directory: RunDirectory, state: State, strategy: Any) -> dic
     network = build(flags, images, synchronized=False)
     judge = keras.Model(network.inputs, network.outputs)
     _compile(judge, optimizer=None)
-    directory.create(state)
+    directory.create(flags.overwrite)
     directory.write_json(run_directory.ENVIRONMENT, environment.describe(flags.seed, replicas))
     checkpoint = Checkpoint(model, directory.path / run_directory.CHECKPOINT)
     _announce(flags, images, model, checkpoint)

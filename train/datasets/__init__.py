@@ -72,9 +72,15 @@ def load(options: Any) -> ImageSet:
     Raises:
         UsageError: Where it cannot be had, or has fewer images than asked for.
     """
+    import tensorflow as tf
+
     from train import subsets
 
-    images = _module(options.dataset).load(options)
+    try:
+        images = _module(options.dataset).load(options)
+    except tf.errors.OpError as error:
+        reason = " ".join(error.message.split())[:200]
+        raise UsageError(f"--dataset={options.dataset} cannot be read: {reason}.") from error
     train = subsets.balanced(images.train, options.train_examples, "--train_examples")
     test = subsets.balanced(images.test, options.test_examples, "--test_examples")
     train, validation = subsets.hold_out(train, options.validation_fraction)

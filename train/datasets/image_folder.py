@@ -81,4 +81,4 @@ def _source(files: dict[str, list[Path]], classes: list[str], size: int) -> Any:
     pairs = [(str(path), classes.index(name)) for name in files for path in files[name]]
     paths, labels = zip(*pairs, strict=True)
     source = EncodedSource(np.array(paths), np.array(labels, "int32"), size, are_paths=True)
-    return source if size > SMALL_IMAGE else source.decoded()
+    return source.checked() if size > SMALL_IMAGE else source.decoded()

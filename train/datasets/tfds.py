@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -34,8 +35,12 @@ def prepared_builder(
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     builder = tfds.builder(name, data_dir=options.data_dir, try_gcs=False)
-    config = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
     root = root_folder(options.data_dir)
+    # TensorFlow Datasets takes an old extraction for a new archive of the same name.
+    extracted = tempfile.TemporaryDirectory()
+    config = tfds.download.DownloadConfig(
+        extract_dir=extracted.name, manual_dir=manual_dir, try_download_gcs=False
+    )
     try:
         if url is not None and not Path(builder.data_dir).exists():
             _refuse_without_network(url, root / "downloads")
@@ -48,6 +53,8 @@ def prepared_builder(
             f"({type(error).__name__}: {reason}): give a --data_dir that holds it, or run once "
             "where there is a network."
         ) from error
+    finally:
+        extracted.cleanup()
     return builder
 
 

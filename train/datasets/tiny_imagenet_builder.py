@@ -57,11 +57,13 @@ def _root(dl_manager: Any) -> Path:
 
 
 def _training_files(root: Path, names: list[str]) -> list[tuple[Path, str]]:
-    return [
-        (path, name)
-        for name in names
-        for path in sorted((root / "train" / name / "images").glob("*.JPEG"))
-    ]
+    pairs = []
+    for name in names:
+        paths = sorted((root / "train" / name / "images").glob("*.JPEG"))
+        if not paths:
+            raise ValueError(f"{root / 'train' / name / 'images'} holds no JPEG file")
+        pairs += [(path, name) for path in paths]
+    return pairs
 
 
 def _validation_files(root: Path) -> list[tuple[Path, str]]:
