@@ -299,7 +299,8 @@ class RecordSource(_StreamedSource):
 
 
 def _on_host(array: np.ndarray) -> Any:
-    with tf.device("CPU"):
+    # Outside of any graph that is being traced, which would hold a copy, of at most 2 GB.
+    with tf.init_scope(), tf.device("CPU"):
         return tf.constant(array)
 
 
@@ -327,5 +328,5 @@ def _moments(batches: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
         total += pixels.sum(axis=0)
         squares += np.square(pixels).sum(axis=0)
     mean = total / count
-    variance = squares / count - np.square(mean)
+    variance = np.maximum(squares / count - np.square(mean), 0.0)
     return tuple(mean.tolist()), tuple(variance.tolist())
