@@ -14,24 +14,35 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_bnact import activations, layers, models, regularizers
+    from keras_bnact import activations, callbacks, layers, models, regularizers, statistics
     from keras_bnact.export import export_saved_model
+    from keras_bnact.gradients import measure_gradients
+    from keras_bnact.histograms import Histogram
     from keras_bnact.layers import BoundedBlock
+    from keras_bnact.measuring import measure
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BoundedBlock",
+    "Histogram",
     "activations",
+    "callbacks",
     "export_saved_model",
     "layers",
+    "measure",
+    "measure_gradients",
     "models",
     "regularizers",
+    "statistics",
 ]
 
 _MODULE_OF = {
     "BoundedBlock": "keras_bnact.layers",
+    "Histogram": "keras_bnact.histograms",
     "export_saved_model": "keras_bnact.export",
+    "measure": "keras_bnact.measuring",
+    "measure_gradients": "keras_bnact.gradients",
 }
 
 

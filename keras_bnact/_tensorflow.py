@@ -1,10 +1,23 @@
-"""Kernels that only TensorFlow has; imported on that backend alone."""
+"""What only TensorFlow has; imported on that backend alone."""
 
+import contextlib
+import functools
+import math
+import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
 FUSED_DTYPES = ("float32", "bfloat16", "float16")
+
+# One step of the loop over an activation takes so many rows of about so many elements: the
+# sums and the step's rows stay in a core's cache.
+LOOP_ROWS = 8
+LOOP_ROW_ELEMENTS = 2048
+# Elements an image above which the loop is worth compiling.
+LOOP_WORTHWHILE = 4096
+LOOP_MAX_PARTS = 16
 
 
 def fused_batch_normalization(
@@ -74,13 +87,213 @@ def synchronized_batch_normalization(
     """
     axes = list(range(inputs.shape.rank - 1))
     x = tf.cast(inputs, tf.float32)
-    count = _sum_over_replicas(tf.cast(tf.size(x) // x.shape[-1], tf.float32))
-    mean = _sum_over_replicas(tf.reduce_sum(x, axes)) / count
-    variance = _sum_over_replicas(tf.reduce_sum(tf.square(x - mean), axes)) / count
+    count = sum_over_replicas(tf.cast(tf.size(x) // x.shape[-1], tf.float32))
+    mean = sum_over_replicas(tf.reduce_sum(x, axes)) / count
+    variance = sum_over_replicas(tf.reduce_sum(tf.square(x - mean), axes)) / count
     outputs = tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
     return tf.cast(outputs, inputs.dtype), mean, variance
 
 
-def _sum_over_replicas(x: Any) -> Any:
+def sum_over_replicas(x: Any) -> Any:
+    """The sum of what all replicas of `tf.distribute` hold as `x`; `x` itself without any."""
     replica = tf.distribute.get_replica_context()
     return x if replica is None else replica.all_reduce(tf.distribute.ReduceOp.SUM, x)
+
+
+def graph() -> Any:
+    """Identifies the graph that is being made."""
+    return id(tf.compat.v1.get_default_graph())
+
+
+def origin(tensor: Any) -> Any:
+    """The tensor that `tensor` was cast from, however often."""
+    while tensor.op.type == "Cast":
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+def compiled(function: Callable, model: Any, specs: Any, *arguments: Any) -> Callable:
+    """`function(batch, *arguments)` as one graph, run by every replica on its share of a batch.
+
+    Args:
+        function: From tensors to a dict of tensors.
+        model: The Keras model that it runs, which knows its `tf.distribute` strategy.
+        specs: Shape and dtype of a batch's arrays, in any nesting; the first axis is that of the
+            examples.
+        *arguments: Arrays that every replica gets whole; later ones may have another length.
+
+    Returns:
+        A function of a batch and arguments that returns a dict of NumPy arrays for each replica
+        that took part. A batch with fewer examples than replicas is the first's alone.
+    """
+    strategy = model.distribute_strategy
+    replicas = strategy.num_replicas_in_sync
+
+    def on_share(batch, *arguments):
+        if replicas > 1:
+            index = tf.distribute.get_replica_context().replica_id_in_sync_group
+            batch = tf.nest.map_structure(lambda x: _share(x, index, replicas), batch)
+        return function(batch, *arguments)
+
+    def on_all(*arguments):
+        outputs = strategy.run(on_share, args=arguments)
+        return tf.nest.map_structure(strategy.experimental_local_results, outputs)
+
+    signature = (
+        tf.nest.map_structure(lambda spec: tf.TensorSpec(spec.shape, spec.dtype), specs),
+        *map(_any_length, arguments),
+    )
+    graph = tf.function(on_all, autograph=False).get_concrete_function(*signature)
+
+    def run(*arguments):
+        batch, *rest = tf.nest.map_structure(
+            lambda value, spec: tf.convert_to_tensor(value, spec.dtype), arguments, signature
+        )
+        takes_part = replicas
+        if len(tf.nest.flatten(batch)[0]) < replicas:
+            # TensorFlow's convolutions fail on no examples: all replicas take the same ones.
+            batch = tf.nest.map_structure(lambda x: tf.concat([x] * replicas, 0), batch)
+            takes_part = 1
+        outputs = graph(batch, *rest)
+        return [
+            {name: values[replica].numpy() for name, values in outputs.items()}
+            for replica in range(takes_part)
+        ]
+
+    return run
+
+
+def gradients(function: Callable) -> tuple[Any, list[list[Any]]]:
+    """The gradients of a scalar.
+
+    Args:
+        function: Takes nothing; returns the scalar, anything, and lists of tensors or variables.
+
+    Returns:
+        That anything, and gradients in the place of the tensors; NaN where there is no gradient.
+    """
+    with tf.GradientTape() as tape:
+        scalar, anything, targets = function()
+    flat = tf.nest.flatten(targets)
+    found = tape.gradient(scalar, flat)
+    found = [math.nan if gradient is None else gradient for gradient in found]
+    return anything, tf.nest.pack_sequence_as(targets, list(map(tf.convert_to_tensor, found)))
+
+
+@contextlib.contextmanager
+def state_restored(model: Any) -> Iterator[None]:
+    """Puts back at the end of the block what running the model in training changes.
+
+    That is all but its trainable weights: moving statistics, seeds and metrics, of each replica.
+    """
+    strategy = model.distribute_strategy
+    variables = [
+        replica
+        for variable in model.non_trainable_variables + model.metrics_variables
+        for replica in strategy.experimental_local_results(variable.value)
+    ]
+    values = [tf.identity(variable) for variable in variables]
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+
+
+def channel_sums(
+    terms: Callable, x: Any, vectors: tuple[Any, ...], largest_batch: Any
+) -> tuple[Any, Any, Any]:
+    """Sums of `terms(x, *vectors)` over all axes but the last, and the extremes of `x`.
+
+    On a CPU a large activation is read once: a loop compiled by XLA adds a few rows at a time
+    to running sums, which stay in the cache, one loop for each core. Stock operations would
+    write every term to memory and read it again. Everything else is summed by stock operations
+    in float64.
+
+    Args:
+        terms: From `x` and the vectors to a tuple of tensors, element by element.
+        x: Tensor with the channels last.
+        vectors: float32 vectors as long as that axis.
+        largest_batch: Length of the first axis to compile the loop for; a shorter `x` takes
+            the same loop.
+
+    Returns:
+        float64 tensors: the sums `(terms, channels)`, minimum and maximum `(channels,)`.
+    """
+    rows, repeats = _loop_shape(x.shape)
+    if rows == 0 or tf.config.list_logical_devices("GPU"):
+        x = tf.cast(x, tf.float64)
+        axes = list(range(x.shape.rank - 1))
+        summands = terms(x, *(tf.cast(vector, tf.float64) for vector in vectors))
+        sums = tf.stack([tf.reduce_sum(summand, axes) for summand in summands])
+        return sums, tf.reduce_min(x, axes), tf.reduce_max(x, axes)
+    steps = tf.reshape(x, [-1, rows, repeats * x.shape[-1]])
+    count = tf.shape(steps)[0]
+    missing = (largest_batch - tf.shape(x)[0]) * (math.prod(x.shape[1:-1]) // (rows * repeats))
+    steps = tf.cond(
+        missing > 0, lambda: tf.pad(steps, [[0, missing], [0, 0], [0, 0]]), lambda: steps
+    )
+    wide = [tf.tile(vector, [repeats]) for vector in vectors]
+    parts = min(os.cpu_count() or 1, LOOP_MAX_PARTS)
+    results = [
+        _loop(terms)(steps, wide, count * part // parts, count * (part + 1) // parts)
+        for part in range(parts)
+    ]
+    sums, minimum, maximum = (
+        tf.reshape(tf.cast(tf.stack(result), tf.float64), shape)
+        for result, shape in zip(
+            zip(*results, strict=True),
+            ([parts, -1, repeats, x.shape[-1]], [-1, x.shape[-1]], [-1, x.shape[-1]]),
+            strict=True,
+        )
+    )
+    return tf.reduce_sum(sums, [0, 2]), tf.reduce_min(minimum, 0), tf.reduce_max(maximum, 0)
+
+
+@functools.cache
+def _loop(terms: Callable) -> Callable:
+    @tf.function(jit_compile=True, autograph=False)
+    def loop(steps: Any, vectors: list[Any], begin: Any, end: Any) -> tuple[Any, Any, Any]:
+        """Of steps `begin` to `end`; each element of a row has sums of its own."""
+        dtype = tf.float64 if steps.dtype == tf.float64 else tf.float32
+        vectors = [tf.cast(vector, dtype) for vector in vectors]
+
+        def add(step, sums, minimum, maximum):
+            x = tf.cast(steps[step], dtype)
+            summands = terms(x, *vectors)
+            sums = [s + tf.reduce_sum(t, 0) for s, t in zip(sums, summands, strict=True)]
+            minimum = tf.minimum(minimum, tf.reduce_min(x, 0))
+            return step + 1, sums, minimum, tf.maximum(maximum, tf.reduce_max(x, 0))
+
+        zeros = tf.zeros(steps.shape[2:], dtype)
+        number = len(terms(zeros, *vectors))
+        _, sums, minimum, maximum = tf.while_loop(
+            lambda step, *_: step < end,
+            add,
+            (begin, [zeros] * number, zeros + math.inf, zeros - math.inf),
+        )
+        return tf.stack(sums), minimum, maximum
+
+    return loop
+
+
+def _loop_shape(shape: tf.TensorShape) -> tuple[int, int]:
+    """Rows a step, and positions a row: both divide an image evenly; zeros for no loop."""
+    if shape.rank < 2 or None in shape[1:] or math.prod(shape[1:]) < LOOP_WORTHWHILE:
+        return 0, 0
+    positions = math.prod(shape[1:-1])
+    repeats = _divisor(positions, LOOP_ROW_ELEMENTS // shape[-1])
+    return _divisor(positions // repeats, LOOP_ROWS), repeats
+
+
+def _divisor(number: int, at_most: int) -> int:
+    return max(d for d in range(1, max(at_most, 1) + 1) if number % d == 0)
+
+
+def _share(x: Any, index: Any, replicas: int) -> Any:
+    count = tf.shape(x)[0]
+    return x[count * index // replicas : count * (index + 1) // replicas]
+
+
+def _any_length(value: Any) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *value.shape[1:]] if value.shape else [], value.dtype)

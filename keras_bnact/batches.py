@@ -1,0 +1,119 @@
+"""Batches of whatever Keras takes as data."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+
+def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[Any]:
+    """The batches of `data`, in its own order, each as `data` gives it.
+
+    Args:
+        data: A `tf.data.Dataset`, a `keras.utils.PyDataset`, a data loader or a generator of
+            batches; or arrays with as many examples each: one, a list or dict of several inputs,
+            or a tuple `(x, y)` or `(x, y, sample_weight)` of those.
+        batch_size: Examples a batch of arrays, 1 or more.
+        steps: Stop after so many batches. Default: all there are.
+
+    Returns:
+        An iterator over batches: arrays or tensors, nested as in `data`.
+
+    Raises:
+        ValueError: For anything else, no examples, or arrays of different lengths.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_bnact.batches import batches
+    >>> [len(batch) for batch in batches(np.zeros((5, 3)), batch_size=2)]
+    [2, 2, 1]
+    """
+    return itertools.islice(_all(data, batch_size), steps)
+
+
+def inputs(batch: Any) -> Any:
+    """What of a batch goes into the model: without labels and sample weights.
+
+    Args:
+        batch: `x`, or a tuple `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
+
+    Returns:
+        `x`.
+
+    Example:
+
+    >>> from keras_bnact.batches import inputs
+    >>> inputs(("images", "labels"))
+    'images'
+    """
+    return keras.utils.unpack_x_y_sample_weight(batch)[0]
+
+
+def _all(data: Any, batch_size: int) -> Iterator[Any]:
+    if isinstance(data, keras.utils.PyDataset):
+        numbers = itertools.count() if data.num_batches is None else range(data.num_batches)
+        yield from (data[number] for number in numbers)
+        return
+    if _arrays(data):
+        yield from _slices(data, batch_size)
+        return
+    if not hasattr(data, "__iter__"):
+        raise ValueError(
+            f"Give data as a tf.data.Dataset, a PyDataset, batches to iterate over, or arrays; "
+            f"got {type(data).__name__}."
+        )
+    yield from data
+
+
+def _arrays(data: Any) -> list[Any]:
+    """The arrays of a nesting of arrays alone; none of anything else."""
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    return leaves if all(hasattr(leaf, "shape") for leaf in leaves) else []
+
+
+def _slices(data: Any, batch_size: int) -> Iterator[Any]:
+    lengths = {len(array) for array in _arrays(data)}
+    if len(lengths) > 1:
+        raise ValueError(
+            f"The arrays hold different numbers of examples: {sorted(lengths)}; give as many "
+            "of each."
+        )
+    if isinstance(data, list):
+        # In a batch, Keras would take a list for (x, y).
+        data = (data,)
+    for begin in range(0, lengths.pop(), batch_size):
+        yield keras.tree.map_structure(
+            lambda array, begin=begin: None if array is None else array[begin : begin + batch_size],
+            data,
+        )
+
+
+def number_of_batches(data: Any, batch_size: int, steps: int | None = None) -> int | None:
+    """How many batches `batches` will give, or None where that shows only at the end.
+
+    Args:
+        data, batch_size, steps: As in `batches`.
+
+    Returns:
+        A number, or None.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_bnact.batches import number_of_batches
+    >>> number_of_batches(np.zeros((5, 3)), batch_size=2)
+    3
+    """
+    if isinstance(data, keras.utils.PyDataset):
+        number = data.num_batches
+    elif _arrays(data):
+        number = math.ceil(len(_arrays(data)[0]) / batch_size)
+    else:
+        try:
+            number = len(data)
+        except TypeError:
+            number = None
+    return min((n for n in (number, steps) if n is not None), default=None)

@@ -1,0 +1,188 @@
+"""Callbacks that measure while `model.fit` trains."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+
+from keras_bnact import gradients, statistics
+from keras_bnact.gradients import measure_gradients
+from keras_bnact.histograms import Histogram
+from keras_bnact.measuring import measure
+
+
+class _EveryFewEpochs(keras.callbacks.Callback):
+    """Measures at the end of the first epoch and of every so many; adds entries to the logs."""
+
+    def __init__(self, data: Any, every: int, prefix: str):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every must be 1 or more; got {every}.")
+        if isinstance(data, Iterator):
+            raise ValueError(
+                "An iterator is used up after one epoch: give a tf.data.Dataset, a PyDataset or "
+                "arrays."
+            )
+        self.data, self.every, self.prefix = data, every, prefix
+        self.epochs: dict[int, Any] = {}
+        self._entries: dict[str, float] = {}
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._entries = {}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if not self._entries or (epoch + 1) % self.every == 0:
+            self.epochs[epoch] = measured = self.measure()
+            self._entries = {self.prefix + name: x for name, x in self.entries(measured).items()}
+        if logs is None:
+            return
+        taken = sorted(self._entries.keys() & logs.keys())
+        if taken:
+            raise ValueError(
+                f"The logs have an entry '{taken[0]}' already: give one of the callbacks that "
+                "write it another prefix."
+            )
+        logs |= self._entries
+
+    def measure(self) -> Any:
+        """Measures the model as it is."""
+        raise NotImplementedError
+
+    def entries(self, measured: Any) -> dict[str, float]:
+        """What goes into the logs, but for the prefix."""
+        raise NotImplementedError
+
+
+class ActivationStatistics(_EveryFewEpochs):
+    """Measures saturation, skewness and sparsity while a model trains.
+
+    At the end of the first epoch, and of every epoch whose number (from 1) is a multiple of
+    `every`, it calls `keras_bnact.measure`; the other epochs cost nothing and repeat the last
+    values. The epoch's logs get `saturation`, `skewness` and `sparsity`, the means over the
+    layers, and for each layer `saturation/NAME`, `skewness/NAME` and `sparsity/NAME`. The History
+    has them, and so do `CSVLogger`, `TensorBoard` and `EarlyStopping(monitor="sparsity",
+    mode="max")` where they are listed after this callback.
+
+    Args:
+        data: What to measure on, as in `keras_bnact.measure`; read anew each time.
+        every: Measure every so many epochs, 1 or more. Default 1.
+        layers, histograms, batch_size, steps: As in `keras_bnact.measure`.
+        prefix: Put before each entry's name, for a second callback on other data. Default none.
+
+    Attributes:
+        epochs: The `ModelStatistics` of each measured epoch, by its number from 0.
+
+    Raises:
+        ValueError: For an `every` below 1, an iterator as data, or entries that another callback
+            has written to the logs; and as `keras_bnact.measure`.
+
+    Example:
+
+    >>> import keras, keras_bnact
+    >>> import numpy as np
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, "tanh", name="hidden")])
+    >>> model.compile("sgd", "mse")
+    >>> x, y = np.random.rand(64, 8), np.random.rand(64, 4)
+    >>> callback = keras_bnact.callbacks.ActivationStatistics(x, every=2)
+    >>> history = model.fit(x, y, epochs=3, verbose=0, callbacks=[callback]).history
+    >>> list(callback.epochs), len(history["saturation/hidden"])
+    ([0, 1], 3)
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        every: int = 1,
+        layers: str | Sequence[str] | None = None,
+        histograms: Sequence[Histogram] = (),
+        batch_size: int = 128,
+        steps: int | None = None,
+        prefix: str = "",
+    ):
+        super().__init__(data, every, prefix)
+        self.layers, self.histograms = layers, histograms
+        self.batch_size, self.steps = batch_size, steps
+
+    def measure(self) -> statistics.ModelStatistics:
+        """Measures the model as it is."""
+        return measure(
+            self.model,
+            self.data,
+            layers=self.layers,
+            histograms=self.histograms,
+            batch_size=self.batch_size,
+            steps=self.steps,
+            verbose=0,
+        )
+
+    def entries(self, measured: statistics.ModelStatistics) -> dict[str, float]:
+        """What goes into the logs, but for the prefix."""
+        means = {name: getattr(measured, name) for name in statistics.FIGURES}
+        return means | _by_layer(measured, statistics.FIGURES)
+
+
+class GradientStatistics(_EveryFewEpochs):
+    """Measures inputs and gradients of the weight layers while a model trains.
+
+    When it measures, and who sees it, is as for `ActivationStatistics`. The epoch's logs get for
+    each layer `input/NAME`, `weight_gradient/NAME` and `activation_gradient/NAME`; see
+    `keras_bnact.measure_gradients`.
+
+    Args:
+        data: What to measure on, with labels, as in `keras_bnact.measure_gradients`; read anew
+            each time.
+        every: Measure every so many epochs, 1 or more. Default 1.
+        layers, batch_size, steps: As in `keras_bnact.measure_gradients`.
+        prefix: Put before each entry's name, for a second callback on other data. Default none.
+
+    Attributes:
+        epochs: The `ModelGradients` of each measured epoch, by its number from 0.
+
+    Raises:
+        ValueError: For an `every` below 1, an iterator as data, or entries that another callback
+            has written to the logs; and as `keras_bnact.measure_gradients`.
+
+    Example:
+
+    >>> import keras, keras_bnact
+    >>> import numpy as np
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, "tanh", name="hidden")])
+    >>> model.compile("sgd", "mse")
+    >>> x, y = np.random.rand(64, 8), np.random.rand(64, 4)
+    >>> callback = keras_bnact.callbacks.GradientStatistics((x, y), steps=1)
+    >>> history = model.fit(x, y, epochs=1, verbose=0, callbacks=[callback]).history
+    >>> history["weight_gradient/hidden"][0] > 0
+    True
+
+    Reference: appendix A.7 and figure 15 of the paper.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        every: int = 1,
+        layers: str | Sequence[str] | None = None,
+        batch_size: int = 128,
+        steps: int | None = None,
+        prefix: str = "",
+    ):
+        super().__init__(data, every, prefix)
+        self.layers, self.batch_size, self.steps = layers, batch_size, steps
+
+    def measure(self) -> gradients.ModelGradients:
+        """Measures the model as it is."""
+        return measure_gradients(
+            self.model,
+            self.data,
+            layers=self.layers,
+            batch_size=self.batch_size,
+            steps=self.steps,
+        )
+
+    def entries(self, measured: gradients.ModelGradients) -> dict[str, float]:
+        """What goes into the logs, but for the prefix."""
+        return _by_layer(measured, gradients.FIGURES)
+
+
+def _by_layer(layers: Sequence[Any], names: Sequence[str]) -> dict[str, float]:
+    return {f"{name}/{layer.name}": getattr(layer, name) for name in names for layer in layers}

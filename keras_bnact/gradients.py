@@ -1,0 +1,255 @@
+"""Measuring gradients as training would see them (figure 15 of the paper)."""
+
+import contextlib
+import dataclasses
+import functools
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_bnact.batches import batches
+from keras_bnact.compilation import compiled_once, signature
+from keras_bnact.measuring import check_built, forward
+from keras_bnact.sites import Watch, kernels, select
+from keras_bnact.statistics import table
+
+FIGURES = ("input", "weight_gradient", "activation_gradient")
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerGradients:
+    """What `measure_gradients` finds out about one weight layer and the activation after it.
+
+    Args:
+        name: Of the block or layer, as in `measure`.
+        input: Mean absolute input of the weight layer.
+        weight_gradient: Mean absolute gradient of its kernel (all its weights but biases).
+        activation_gradient: Mean absolute gradient of the activation's input.
+
+    Example:
+
+    >>> from keras_bnact.gradients import LayerGradients
+    >>> LayerGradients("conv1", 0.5, 1e-3, 1e-6).input
+    0.5
+    """
+
+    name: str
+    input: float
+    weight_gradient: float
+    activation_gradient: float
+
+
+class ModelGradients(list[LayerGradients]):
+    """The `LayerGradients` of a model, in the order of its forward pass; prints as a table.
+
+    Args:
+        layers: The layers.
+        batch_size: Examples in the first batch. Gradients of a mean over a batch shrink as it
+            grows: compare like with like.
+        batches: Number of batches averaged over.
+
+    Example:
+
+    >>> from keras_bnact.gradients import LayerGradients, ModelGradients
+    >>> print(ModelGradients([LayerGradients("conv1", 0.5, 1e-3, 1e-6)], 128, 10))
+    layer       input   weight_gradient   activation_gradient
+    conv1   5.000e-01         1.000e-03             1.000e-06
+    means of 10 batches of 128
+    """
+
+    def __init__(self, layers: Sequence[LayerGradients], batch_size: int, batches: int):
+        super().__init__(layers)
+        self.batch_size, self.batches = batch_size, batches
+
+    def records(self) -> list[dict[str, Any]]:
+        """A dict of plain numbers and text for each layer."""
+        return [
+            {
+                "index": index,
+                "layer": layer.name,
+                **{name: getattr(layer, name) for name in FIGURES},
+                "batch_size": self.batch_size,
+            }
+            for index, layer in enumerate(self)
+        ]
+
+    def __str__(self) -> str:
+        rows = [
+            [layer.name, *(f"{getattr(layer, name):.3e}" for name in FIGURES)] for layer in self
+        ]
+        lines = table([["layer", *FIGURES], *rows], text_columns=1)
+        return f"{lines}\nmeans of {self.batches} batches of {self.batch_size}"
+
+    __repr__ = __str__
+
+
+def measure_gradients(
+    model: keras.Model,
+    data: Any,
+    layers: str | Sequence[str] | None = None,
+    batch_size: int = 128,
+    steps: int | None = None,
+) -> ModelGradients:
+    """Inputs and gradients of a model's layers, as training would see them, changing nothing.
+
+    For each batch: the forward pass in training mode, and the gradients of the compiled loss,
+    averaged over the batch, without weight penalties and activity regularizers. Absolute values
+    are averaged over all elements of a batch, and then over the batches. Moving statistics,
+    random seeds and metrics are put back afterwards, also on an error.
+
+    Args:
+        model: A built and compiled Keras model (TensorFlow backend). Under
+            `tf.distribute.MirroredStrategy` every replica takes its share of each batch, and
+            gradients are those of the whole batch.
+        data: As in `measure`, with the labels that the loss needs.
+        layers: As in `measure`; of those, the activations that a weight layer precedes,
+            directly or with batch normalization in between.
+        batch_size: Examples a batch, for arrays only. Default 128.
+        steps: At most so many batches. Default: all.
+
+    Returns:
+        A `ModelGradients`: a list of `LayerGradients` that prints as a table.
+
+    Raises:
+        ValueError: As `measure`, and for a model without a loss or data without labels.
+
+    Example:
+
+    >>> import keras, keras_bnact
+    >>> import numpy as np
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, "tanh", name="hidden")])
+    >>> model.compile(loss="mse")
+    >>> (layer,) = keras_bnact.measure_gradients(model, (np.ones((32, 8)), np.ones((32, 4))))
+    >>> layer.name, layer.input
+    ('hidden', 1.0)
+
+    Reference: appendix A.7 and figure 15 of the paper.
+    """
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps must be 1 or more, or None for all batches; got {steps}.")
+    check_built(model)
+    from keras_bnact import _tensorflow
+
+    patterns = layers if layers is None or isinstance(layers, str) else tuple(layers)
+    program, specs, results, sizes = None, None, [], []
+    with _tensorflow.state_restored(model):
+        for batch in batches(data, batch_size, steps):
+            batch = tuple(
+                part for part in keras.utils.unpack_x_y_sample_weight(batch) if part is not None
+            )
+            old, specs = specs, signature(batch, specs)
+            if specs != old:
+                program = compiled_once(
+                    model,
+                    ("gradients", patterns, str(specs), model._compile_loss, model.optimizer),
+                    functools.partial(_Program, model, specs, patterns),
+                )
+            sizes.append(len(keras.tree.flatten(batch)[0]))
+            results.append(program.run(batch, sizes[-1]))
+    if program is None:
+        raise ValueError("The data holds no batch to measure.")
+    return ModelGradients(
+        [
+            LayerGradients(name, *map(float, row))
+            for name, row in zip(program.names, np.mean(results, axis=0), strict=True)
+        ],
+        sizes[0],
+        len(sizes),
+    )
+
+
+class _Program:
+    """A model's forward and backward pass, compiled."""
+
+    def __init__(self, model: keras.Model, specs: Any, patterns: str | Sequence[str] | None):
+        from keras_bnact import _tensorflow
+
+        self.names: list[str] = []
+        replicas = self.replicas = model.distribute_strategy.num_replicas_in_sync
+        watch = Watch(model, _tensorflow.graph, _tensorflow.origin)
+        # Weak, so that a program does not keep the model alive that it is kept for.
+        reference = weakref.ref(model)
+
+        def loss_and_sites(batch, examples):
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+            with watch.recording() as calls:
+                outputs = forward(reference(), x, training=True)
+            loss = reference().compute_loss(x, y, outputs, sample_weight)
+            # Keras' loss is the mean over a replica's share, divided by the number of replicas.
+            share = ops.shape(keras.tree.flatten(batch)[0])[0]
+            loss *= replicas * ops.cast(share, loss.dtype) / ops.cast(examples, loss.dtype)
+            return loss, [site for site in select(watch.sites(calls), patterns) if site.layer]
+
+        def step(batch, examples):
+            scale = _loss_scale(reference())
+
+            def scaled_loss():
+                loss, chosen = loss_and_sites(batch, examples)
+                targets = [[site.inputs, *kernels(site.layer)] for site in chosen]
+                return loss * scale, chosen, targets
+
+            chosen, gradients = _tensorflow.gradients(scaled_loss)
+            self.names = [site.name for site in chosen]
+            outputs = {"input": [], "activation": [], "weight": []}
+            for site, (of_activation, *of_kernels) in zip(chosen, gradients, strict=True):
+                outputs["input"].append(_sum_and_count([site.layer_inputs], 1.0))
+                outputs["activation"].append(_sum_and_count([of_activation], scale))
+                of_kernels = [_tensorflow.sum_over_replicas(g) for g in of_kernels]
+                outputs["weight"].append(_sum_and_count(of_kernels, scale))
+            return {name: ops.stack(rows) for name, rows in outputs.items()}
+
+        with watch.installed(), _without_penalties(model):
+            self._run = _tensorflow.compiled(step, model, specs, np.int32(1))
+        if not self.names:
+            raise ValueError(
+                "None of the measured activations has a weight layer before it, directly or with "
+                "batch normalization in between."
+            )
+
+    def run(self, batch: Any, examples: int) -> np.ndarray:
+        """The means of one batch, a row for each layer in the order of `FIGURES`."""
+        if examples < self.replicas:
+            raise ValueError(
+                f"A batch of {examples} cannot be shared by {self.replicas} replicas: give larger "
+                "batches, or leave the last one out."
+            )
+        results = self._run(batch, np.int32(examples))
+        total = {name: sum(result[name] for result in results) for name in results[0]}
+        # Every replica has the sum of all replicas' weight gradients.
+        total["weight"] = results[0]["weight"]
+        columns = (total["input"], total["weight"], total["activation"])
+        return np.stack([column[:, 0] / column[:, 1] for column in columns], axis=1)
+
+
+def _sum_and_count(tensors: Sequence[Any], scale: Any) -> Any:
+    """Sum of the absolute values over `scale`, and number of the elements, in float64."""
+    flat = ops.concatenate([ops.reshape(ops.cast(t, "float32"), (-1,)) for t in tensors])
+    values = ops.abs(ops.cast(flat, "float64")) / ops.cast(scale, "float64")
+    return ops.stack([ops.sum(values), ops.cast(ops.size(flat), "float64")])
+
+
+def _loss_scale(model: keras.Model) -> Any:
+    """What the optimizer multiplies the loss by, so that half precision holds the gradients."""
+    one = ops.ones(())
+    return one if model.optimizer is None else model.optimizer.scale_loss(one)
+
+
+@contextlib.contextmanager
+def _without_penalties(model: keras.Model) -> Iterator[None]:
+    """Takes weight and activity regularizers off the model for the length of the block."""
+    holders = [(variable, "regularizer") for variable in model.weights]
+    holders += [(layer, "activity_regularizer") for layer in model._flatten_layers()]
+    old = [(holder, name, getattr(holder, name, None)) for holder, name in holders]
+    try:
+        for holder, name, regularizer in old:
+            if regularizer is not None:
+                setattr(holder, name, None)
+        yield
+    finally:
+        for holder, name, regularizer in old:
+            if regularizer is not None:
+                setattr(holder, name, regularizer)

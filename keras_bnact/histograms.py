@@ -1,0 +1,140 @@
+"""Histograms of activations and of blocks' outputs, counted while a model is measured."""
+
+import dataclasses
+import fnmatch
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_bnact.statistics import LayerHistogram
+
+
+@dataclasses.dataclass(frozen=True)
+class Histogram:
+    """What to count in `measure`: how often the values of some layers fall into equal bins.
+
+    The range is `[-bound, bound]` for a bounded activation, else what the first batch spans; for
+    a block's output its image under batch normalization. Values beyond are counted in the
+    outermost bins.
+
+    Args:
+        layers: Names or patterns, as in `measure`. Default: all measured layers.
+        channels: The channels to count one by one; None (default) for one histogram of all.
+        of: `"activation"` (default), or `"output"` of the block.
+        bins: Number of bins. Default 100.
+
+    Raises:
+        ValueError: For another `of`, fewer than one bin, or no channels.
+
+    Example:
+
+    >>> from keras_bnact.measuring import Histogram
+    >>> Histogram("conv8", channels=range(10)).channels
+    (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+
+    Reference: figures 1 and 8 of the paper.
+    """
+
+    layers: str | Sequence[str] = "*"
+    channels: Sequence[int] | None = None
+    of: str = "activation"
+    bins: int = 100
+
+    def __post_init__(self):
+        if self.of not in ("activation", "output"):
+            raise ValueError(f"A histogram is of 'activation' or 'output'; got {self.of!r}.")
+        if self.bins < 1:
+            raise ValueError(f"A histogram has one bin or more; got {self.bins}.")
+        for name in ("layers", "channels"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                # Hashable, so that what is compiled for it is found again.
+                object.__setattr__(self, name, tuple(value))
+        if self.channels == ():
+            raise ValueError("Name the channels of a histogram, or give None for all in one.")
+
+    def matches(self, name: str) -> bool:
+        """Whether a layer of this name is one to count."""
+        patterns = [self.layers] if isinstance(self.layers, str) else self.layers
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+    def check(self, name: str, channels: int) -> None:
+        """Refuses channels that the layer called `name` does not have."""
+        wrong = [channel for channel in self.channels or () if not 0 <= channel < channels]
+        if wrong:
+            raise ValueError(
+                f"Layer '{name}' has {channels} channels, 0 to {channels - 1}; a histogram is "
+                f"asked for of channel {wrong[0]}."
+            )
+
+    def count(self, x: Any, output: Any, low: Any, high: Any) -> Any:
+        """Counts one batch, in a graph.
+
+        Args:
+            x: The activation, channels last.
+            output: The block's output.
+            low, high: Of the bins.
+
+        Returns:
+            An integer tensor of shape `(rows, bins)`.
+        """
+        if self.channels is None:
+            values = ops.reshape(output if self.of == "output" else x, (-1, 1))
+        else:
+            # Batch normalization maps the bins of a channel's activation to those of its output.
+            values = ops.take(ops.reshape(x, (-1, x.shape[-1])), self.channels, axis=-1)
+        rows = values.shape[-1]
+        position = (ops.cast(values, "float32") - low) * (self.bins / (high - low))
+        number = ops.cast(ops.clip(ops.floor(position), 0, self.bins - 1), "int32")
+        number = ops.reshape(number + self.bins * ops.arange(rows, dtype="int32"), (-1,))
+        counts = ops.bincount(number, minlength=self.bins * rows)
+        return ops.reshape(counts, (rows, self.bins))
+
+    def span(
+        self, bound: float | None, minimum: np.ndarray, maximum: np.ndarray, affine: np.ndarray
+    ) -> tuple[float, float]:
+        """Lowest and highest value to count, from a first batch.
+
+        Args:
+            bound: The activation's, or None.
+            minimum, maximum: Of each of the layer's channels in the first batch.
+            affine: The block's output is `affine[0] * activation + affine[1]`.
+
+        Returns:
+            Two finite numbers, the first below the second.
+        """
+        if bound is not None:
+            minimum, maximum = np.full_like(minimum, -bound), np.full_like(maximum, bound)
+        if self.channels is None and self.of == "output":
+            ends = affine[0] * minimum + affine[1], affine[0] * maximum + affine[1]
+            minimum, maximum = np.minimum(*ends), np.maximum(*ends)
+        if self.channels is not None:
+            minimum, maximum = minimum[list(self.channels)], maximum[list(self.channels)]
+        low, high = np.float32(minimum.min()), np.float32(maximum.max())
+        if not np.isfinite(high - low):
+            return 0.0, 1.0
+        return (low, high) if low < high else (low - np.float32(0.5), high + np.float32(0.5))
+
+    def finish(
+        self, counts: np.ndarray, low: float, high: float, affine: np.ndarray
+    ) -> LayerHistogram:
+        """The histogram, from all batches' counts.
+
+        Args:
+            counts: Of shape `(rows, bins)`.
+            low, high: Of the bins.
+            affine: As in `span`.
+
+        Returns:
+            A `LayerHistogram`.
+        """
+        edges = np.linspace(low, high, self.bins + 1)
+        edges = np.tile(edges, (len(counts), 1))
+        if self.channels is not None and self.of == "output":
+            slope, offset = (vector[list(self.channels), None] for vector in affine)
+            edges = slope * edges + offset
+            falling = slope[:, 0] < 0
+            edges[falling], counts[falling] = edges[falling, ::-1], counts[falling, ::-1]
+        return LayerHistogram(self.of, self.channels, edges, counts)

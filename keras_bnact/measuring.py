@@ -1,0 +1,383 @@
+"""Measuring a model: one forward pass over the data gives all statistics of all its layers."""
+
+import dataclasses
+import functools
+import inspect
+import operator
+import sys
+import time
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_bnact import statistics
+from keras_bnact.batches import batches, inputs, number_of_batches
+from keras_bnact.compilation import compiled_once, signature
+from keras_bnact.histograms import Histogram
+from keras_bnact.sites import Site, Watch, select
+from keras_bnact.statistics import ChannelSums, ModelStatistics
+
+# Examples that tell where the channels are, before all are measured.
+SCOUTS = 32
+# Seconds of measuring after which a progress bar appears on a terminal.
+PATIENCE = 3.0
+
+
+def measure(
+    model: keras.Model,
+    data: Any,
+    layers: str | Sequence[str] | None = None,
+    histograms: Sequence[Histogram] = (),
+    batch_size: int = 128,
+    steps: int | None = None,
+    verbose: str | int = "auto",
+) -> ModelStatistics:
+    """Saturation, asymmetric saturation and sparsity of a model's layers, in one pass.
+
+    Measured is every activation of the model at inference: that of each `BoundedBlock`, each
+    activation layer (`Activation`, `ReLU`, `LeakyReLU`, `PReLU`, `ELU`) and each `activation`
+    argument (of Conv, Dense, ...), in Sequential, functional, nested and subclassed models. The
+    block's output is that of the batch normalization that follows directly, if one does, else
+    the activation's. Linear and softmax activations are not measured, nor can a function that a
+    layer's code calls (a bare `ops.tanh`) or a layer inside a loop (an RNN's) be seen. A layer
+    called twice gives two rows, `name` and `name#2`.
+
+    The formulas are those of `keras_bnact.statistics`; an activation with no (known) bound is
+    measured relative to each channel's largest absolute value. The model stays as it is. It is
+    traced at the first call for it; later calls with the same `layers` and `histograms` reuse
+    that, with the weights of the moment.
+
+    Args:
+        model: A built Keras model (TensorFlow backend). Under `tf.distribute.MirroredStrategy`
+            every replica takes its share of each batch.
+        data: A `tf.data.Dataset`, a `keras.utils.PyDataset` or other batches to iterate over,
+            or arrays. Labels and sample weights are ignored.
+        layers: Names or shell patterns (`"conv*"`) of the layers to measure. By default all but
+            dense layers without batch normalization in a model that normalizes others.
+        histograms: What to count beside.
+        batch_size: Examples a batch, for arrays only. Default 128.
+        steps: Measure at most so many batches. Default: all.
+        verbose: 1 shows a progress bar, 0 none, `"auto"` (default) one on a terminal once three
+            seconds have passed.
+
+    Returns:
+        A `keras_bnact.statistics.ModelStatistics`: a list of `LayerStatistics` that prints as
+        a table.
+
+    Raises:
+        ValueError: For a model that is not built or has nothing to measure, a name that matches
+            no layer, or data without a batch.
+
+    Example:
+
+    >>> import keras, keras_bnact
+    >>> import numpy as np
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, "tanh", name="hidden")])
+    >>> layers = keras_bnact.measure(model, np.random.rand(100, 8))
+    >>> layers["hidden"].count, layers["hidden"].channel_skewness.shape
+    (100, (4,))
+
+    Reference: equations 1 to 4, section 5.2 and Algorithms 1 and 2 of the paper.
+    """
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps must be 1 or more, or None for all batches; got {steps}.")
+    check_built(model)
+    patterns = layers if layers is None or isinstance(layers, str) else tuple(layers)
+    histograms = tuple(histograms)
+    progress = _Progress(verbose, number_of_batches(data, batch_size, steps))
+    program = frame = totals = specs = None
+    for batch in map(inputs, batches(data, batch_size, steps)):
+        old, specs = specs, signature(batch, specs)
+        if specs != old:
+            program = compiled_once(
+                model,
+                ("measure", patterns, histograms, str(specs)),
+                functools.partial(_Program, model, specs, patterns, histograms),
+            )
+            frame = frame or program.frame(batch)
+        result = program.run(batch, frame)
+        totals = result if totals is None else totals + result
+        progress.add()
+    progress.finish()
+    if totals is None:
+        raise ValueError("The data holds no batch to measure.")
+    return program.summarize(totals, frame)
+
+
+def forward(model: keras.Model, batch: Any, training: bool) -> Any:
+    """The model's outputs, also if its `call` takes no `training`."""
+    if "training" in inspect.signature(model.call).parameters:
+        return model(batch, training=training)
+    return model(batch)
+
+
+def check_built(model: keras.Model) -> None:
+    """Refuses a model that has no weights yet, or whose backend cannot be measured on."""
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"Models are measured on TensorFlow, and Keras' backend is "
+            f"{keras.backend.backend()}: set KERAS_BACKEND=tensorflow."
+        )
+    if not model.built:
+        raise ValueError(
+            f"Model '{model.name}' is not built: call it on a batch, or give it an input shape, "
+            "before it is measured."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layer:
+    """What is known of a measured layer once its model is traced."""
+
+    name: str
+    activation: str
+    bound: float | None
+    channels: slice
+    histograms: tuple[Histogram, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Frame:
+    """What the batches of one measurement have in common.
+
+    `spans` has the lowest and the highest value of every histogram of every layer.
+    """
+
+    shift: np.ndarray
+    scale: np.ndarray
+    spans: np.ndarray
+    largest_batch: int
+
+    def tensors(self) -> tuple[Any, ...]:
+        vectors = (self.shift, self.scale, self.spans)
+        return (*(vector.astype("float32") for vector in vectors), np.int32(self.largest_batch))
+
+
+@dataclasses.dataclass
+class _Totals:
+    """Additive results of batches, all layers' channels side by side.
+
+    `affine` gives the block's output of an activation `a` as `affine[0] * a + affine[1]`.
+    """
+
+    sums: ChannelSums
+    counts: list[np.ndarray]
+    affine: np.ndarray
+
+    def __add__(self, other: "_Totals") -> "_Totals":
+        counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
+        return _Totals(self.sums + other.sums, counts, self.affine)
+
+
+class _Program:
+    """A model's forward pass with the statistics of its layers, compiled."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        specs: Any,
+        patterns: str | Sequence[str] | None,
+        histograms: tuple[Histogram, ...],
+    ):
+        from keras_bnact import _tensorflow
+
+        self.layers: list[_Layer] = []
+        watch = Watch(model, _tensorflow.graph, _tensorflow.origin)
+        # Weak, so that a program does not keep the model alive that it is kept for.
+        model = weakref.ref(model)
+
+        def step(batch, shift, scale, spans, largest_batch):
+            with watch.recording() as calls:
+                forward(model(), batch, training=False)
+            chosen = select(watch.sites(calls), patterns)
+            self.layers = _lay_out(chosen, histograms)
+            results, counts = [], {}
+            for site, layer in zip(chosen, self.layers, strict=True):
+                frame = shift[layer.channels], scale[layer.channels]
+                x = ops.moveaxis(site.outputs, site.channel_axis, -1)
+                slope, offset = _affine(site.normalization, x.shape[-1])
+                results.append(_sums(site, x, frame, slope, offset, largest_batch))
+                for histogram in layer.histograms:
+                    number = len(counts)
+                    output = slope * ops.cast(x, "float64") + offset
+                    counts[f"counts {number}"] = histogram.count(
+                        x, output, spans[number, 0], spans[number, 1]
+                    )
+            return counts | {
+                key: ops.concatenate([result[key] for result in results], axis=-1)
+                for key in results[0]
+            }
+
+        with watch.installed():
+            self._run = _tensorflow.compiled(step, model(), specs, *self.neutral(1).tensors())
+
+    def neutral(self, largest_batch: int) -> _Frame:
+        """Shift 0 and scale 1."""
+        channels = self.layers[-1].channels.stop if self.layers else 0
+        histograms = sum(len(layer.histograms) for layer in self.layers)
+        return _Frame(
+            np.zeros(channels),
+            np.ones(channels),
+            np.tile([0.0, 1.0], (histograms, 1)),
+            largest_batch,
+        )
+
+    def frame(self, batch: Any) -> _Frame:
+        """What the first batch tells of the channels, of which a part will do for the shift."""
+        neutral = self.neutral(len(keras.tree.flatten(batch)[0]))
+        few = keras.tree.map_structure(lambda array: array[:SCOUTS], batch)
+        start = self.run(batch if len(neutral.spans) else few, neutral)
+        shift, scale = start.sums.standardisation()
+        spans = [
+            histogram.span(
+                layer.bound,
+                start.sums.minimum[layer.channels],
+                start.sums.maximum[layer.channels],
+                start.affine[:, layer.channels],
+            )
+            for layer in self.layers
+            for histogram in layer.histograms
+        ]
+        # As the program sees them: in float32.
+        shift = shift.astype("float32").astype("float64")
+        return _Frame(shift, scale, np.reshape(spans, (-1, 2)), neutral.largest_batch)
+
+    def run(self, batch: Any, frame: _Frame) -> _Totals:
+        """The results of one batch, of all replicas together."""
+        return functools.reduce(
+            operator.add,
+            (
+                _Totals(
+                    ChannelSums(result["added"], result["minimum"], result["maximum"]),
+                    [result[key].astype("int64") for key in result if key.startswith("counts")],
+                    result["affine"],
+                )
+                for result in self._run(batch, *frame.tensors())
+            ),
+        )
+
+    def summarize(self, totals: _Totals, frame: _Frame) -> ModelStatistics:
+        """The statistics, from all batches."""
+        counts = zip(totals.counts, frame.spans, strict=True)
+        return ModelStatistics(
+            _summarize(
+                layer,
+                totals.sums[layer.channels],
+                totals.affine[:, layer.channels],
+                frame.shift[layer.channels],
+                frame.scale[layer.channels],
+                [next(counts) for _ in layer.histograms],
+            )
+            for layer in self.layers
+        )
+
+
+def _lay_out(chosen: Sequence[Site], histograms: Sequence[Histogram]) -> list[_Layer]:
+    """Gives the sites' channels their places beside one another."""
+    for histogram in histograms:
+        if not any(histogram.matches(site.name) for site in chosen):
+            raise ValueError(
+                f"No measured layer is called {histogram.layers!r}, of which a histogram is asked "
+                f"for: there are {', '.join(site.name for site in chosen)}."
+            )
+    layers, begin = [], 0
+    for site in chosen:
+        channels = site.outputs.shape[site.channel_axis]
+        wanted = tuple(h for h in histograms if h.matches(site.name))
+        for histogram in wanted:
+            histogram.check(site.name, channels)
+        place = slice(begin, begin + channels)
+        layers.append(_Layer(site.name, site.activation, site.bound, place, wanted))
+        begin = place.stop
+    return layers
+
+
+def _affine(normalization: Any, channels: int) -> tuple[Any, Any]:
+    """Slope and offset of batch normalization at inference, for each channel, in float64."""
+    if normalization is None:
+        return ops.ones(channels, "float64"), ops.zeros(channels, "float64")
+    mean = ops.cast(normalization.moving_mean, "float64")
+    slope = 1.0 / ops.sqrt(
+        ops.cast(normalization.moving_variance, "float64") + normalization.epsilon
+    )
+    if normalization.gamma is not None:
+        slope = slope * ops.cast(normalization.gamma, "float64")
+    offset = -slope * mean
+    if normalization.beta is not None:
+        offset = offset + ops.cast(normalization.beta, "float64")
+    return slope, offset
+
+
+def _sums(
+    site: Site, x: Any, frame: tuple[Any, Any], slope: Any, offset: Any, largest_batch: Any
+) -> dict[str, Any]:
+    """What `_Totals` adds up, of one batch of one site."""
+    from keras_bnact import _tensorflow
+
+    shift, scale = (ops.cast(vector, "float64") for vector in frame)
+    vectors = frame
+    if site.normalization is not None:
+        # Of z, the output is (slope / scale) * z + (slope * shift + offset).
+        vectors += (ops.cast(slope / scale, "float32"), ops.cast(slope * shift + offset, "float32"))
+    sums, minimum, maximum = _tensorflow.channel_sums(statistics.terms, x, vectors, largest_batch)
+    if site.normalization is None:
+        sums = ops.concatenate([sums, sums[3:]])
+    count = functools.reduce(
+        operator.mul, (ops.cast(length, "float64") for length in ops.shape(x)[:-1])
+    )
+    return {
+        "added": ops.concatenate([count * ops.ones_like(sums[:1]), sums]),
+        "minimum": minimum,
+        "maximum": maximum,
+        "affine": ops.stack([slope, offset]),
+    }
+
+
+def _summarize(
+    layer: _Layer,
+    sums: ChannelSums,
+    affine: np.ndarray,
+    shift: np.ndarray,
+    scale: np.ndarray,
+    counts: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> statistics.LayerStatistics:
+    with np.errstate(all="ignore"):
+        ends = affine[0] * np.stack([sums.minimum, sums.maximum]) + affine[1]
+    return statistics.summarize(
+        layer.name,
+        layer.activation,
+        layer.bound,
+        sums,
+        shift,
+        scale,
+        np.abs(ends).max(axis=0),
+        [
+            histogram.finish(count, *span, affine)
+            for histogram, (count, span) in zip(layer.histograms, counts, strict=True)
+        ],
+    )
+
+
+class _Progress:
+    """A progress bar for what takes long."""
+
+    def __init__(self, verbose: str | int, batches: int | None):
+        self.shown = verbose == 1
+        self.waiting = verbose == "auto" and sys.stdout.isatty()
+        self.began, self.done = time.monotonic(), 0
+        self.bar = keras.utils.Progbar(batches, unit_name="batch")
+
+    def add(self) -> None:
+        self.done += 1
+        if self.waiting and time.monotonic() - self.began > PATIENCE:
+            self.shown = True
+        if self.shown:
+            self.bar.update(self.done, finalize=False)
+
+    def finish(self) -> None:
+        if self.shown:
+            self.bar.update(self.done, finalize=True)

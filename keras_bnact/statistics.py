@@ -1,0 +1,522 @@
+"""Saturation, asymmetric saturation and sparsity: the definitions, and sums that give them.
+
+For the output `a` of an activation and the output `g` of its block, with `M` elements a channel:
+
+| figure of a layer    | formula                                                               |
+| ---                  | ---                                                                   |
+| saturation           | `mean(abs(a) / bound)`                                                |
+| skewness             | mean over channels of `abs(channel skewness)`                         |
+| channel skewness     | `sqrt(M(M-1))/(M-2) * mean((a - mean)**3) / mean((a - mean)**2)**1.5` |
+| empirical saturation | `mean(abs(g) / max abs(g) of its channel)`                            |
+| sparsity             | `1 - empirical saturation`                                            |
+
+All come from sums over the elements of a channel that are additive over batches and replicas.
+The powers are taken of `(a - shift) * scale` with one shift and scale for all batches, near the
+channel's mean and one over its range: sums of raw powers cancel where a channel saturates.
+
+Reference: equations 1 to 4, section 5.2 and Algorithms 1 and 2 of the paper.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+FIGURES = ("saturation", "skewness", "sparsity")
+
+
+def terms(
+    x: Any, shift: Any, scale: Any, output_scale: Any = None, output_offset: Any = None
+) -> tuple[Any, ...]:
+    """What is summed over a channel's elements; arrays or tensors of any library.
+
+    Args:
+        x: Activations, channels last.
+        shift, scale: A number for each channel: `z = (x - shift) * scale`.
+        output_scale, output_offset: The block's output is `output_scale * z + output_offset`;
+            None if it is the activation's.
+
+    Returns:
+        `z`, `z**2`, `z**3`, `abs(x)` and, for a block's output of its own, its absolute value.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_bnact.statistics import terms
+    >>> [float(t) for t in terms(np.array(-0.5), shift=0.5, scale=2.0)]
+    [-2.0, 4.0, -8.0, 0.5]
+    """
+    z = (x - shift) * scale
+    square = z * z
+    powers = (z, square, square * z, abs(x))
+    return powers if output_scale is None else (*powers, abs(output_scale * z + output_offset))
+
+
+@dataclasses.dataclass
+class ChannelSums:
+    """Additive state of many channels, in float64.
+
+    Args:
+        added: The sums, of shape `(6, channels)`: the number of elements, then those of `terms`.
+        minimum, maximum: Of the activation, of shape `(channels,)`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_bnact.statistics import ChannelSums
+    >>> one, other = (ChannelSums.of(np.full((n, 3), 2.0), shift=0.0, scale=1.0) for n in (4, 5))
+    >>> (one + other).added[:2]
+    array([[ 9.,  9.,  9.],
+           [18., 18., 18.]])
+    """
+
+    added: np.ndarray
+    minimum: np.ndarray
+    maximum: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray, shift: Any, scale: Any) -> "ChannelSums":
+        """The sums of an array of shape `(elements, channels)`; the block's output is its own."""
+        sums = [t.sum(axis=0) for t in terms(x, shift, scale)]
+        count = np.full(x.shape[1], len(x), "float64")
+        return cls(np.stack([count, *sums, sums[3]]), x.min(axis=0), x.max(axis=0))
+
+    def __add__(self, other: "ChannelSums") -> "ChannelSums":
+        return ChannelSums(
+            self.added + other.added,
+            np.minimum(self.minimum, other.minimum),
+            np.maximum(self.maximum, other.maximum),
+        )
+
+    def __getitem__(self, channels: slice) -> "ChannelSums":
+        return ChannelSums(self.added[:, channels], self.minimum[channels], self.maximum[channels])
+
+    def standardisation(self) -> tuple[np.ndarray, np.ndarray]:
+        """A shift and a scale for `terms`, from sums that were taken with shift 0 and scale 1.
+
+        The scale is a power of two, so that scaling rounds nothing.
+        """
+        with np.errstate(all="ignore"):
+            shift = self.added[1] / self.added[0]
+            spread = self.maximum - self.minimum
+            usable = np.isfinite(spread) & (spread > 0)
+            scale = np.exp2(-np.floor(np.log2(np.where(usable, spread, 1.0))))
+        return shift, np.clip(scale, 2.0**-100, 2.0**100)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerHistogram:
+    """Counts of a layer's values in bins of equal width.
+
+    Args:
+        of: `"activation"`, or `"output"` of the block.
+        channels: The channel of each row; None where the one row holds all channels.
+        edges: Bin edges, of shape `(rows, bins + 1)`.
+        counts: Elements in each bin, of shape `(rows, bins)`. Values beyond the range are
+            counted in the outermost bins.
+    """
+
+    of: str
+    channels: tuple[int, ...] | None
+    edges: np.ndarray
+    counts: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class LayerStatistics:
+    """What `keras_bnact.measure` finds out about one layer.
+
+    The figures' formulas stand at the head of this module. A channel of zero variance has
+    skewness 0 and one whose block's output is zero everywhere has sparsity 1; both are counted.
+    Where a channel holds NaN or infinity its figures, and with them its layer's, are NaN.
+
+    Args:
+        name: The layer's name; of a nested one, its path.
+        activation: Name of the activation.
+        bound: The activation's bound, None where it has none or none is known: then the
+            saturation is `mean(abs(a) / max abs(a) of its channel)`, which the paper lacks.
+        saturation: In [0, 1].
+        skewness: Mean absolute skewness of the channels, 0 or more.
+        sparsity: In [0, 1], of the block's output.
+        channel_saturation, channel_sparsity: In [0, 1].
+        channel_skewness: Signed: negative where the tail is on the left.
+        channel_mean, channel_std, channel_max: Mean, standard deviation (of the population) and
+            largest absolute value of the activation.
+        channel_output_max: Largest absolute value of the block's output.
+        count: Elements a channel, exact.
+        constant_channels: Number of channels whose activation is always the same.
+        zero_channels: Number of channels whose block's output is always zero.
+        non_finite_channels: Number of channels that hold NaN or infinity.
+        histograms: Those that were asked for.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_bnact import statistics
+    >>> layer = statistics.describe(np.array([-1.0, 0.5, 0.5]), name="toy")
+    >>> layer
+    LayerStatistics(toy: saturation 0.6667, skewness 1.7321, sparsity 0.3333, 1 channels)
+    """
+
+    name: str
+    activation: str
+    bound: float | None
+    saturation: float
+    skewness: float
+    sparsity: float
+    channel_saturation: np.ndarray
+    channel_skewness: np.ndarray
+    channel_sparsity: np.ndarray
+    channel_mean: np.ndarray
+    channel_std: np.ndarray
+    channel_max: np.ndarray
+    channel_output_max: np.ndarray
+    count: int
+    constant_channels: int
+    zero_channels: int
+    non_finite_channels: int
+    histograms: tuple[LayerHistogram, ...] = ()
+
+    @property
+    def empirical_saturation(self) -> float:
+        """Algorithm 2's, of the block's output: `1 - sparsity`."""
+        return 1.0 - self.sparsity
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name} {getattr(self, name):.4f}" for name in FIGURES)
+        return f"LayerStatistics({self.name}: {figures}, {len(self.channel_mean)} channels)"
+
+
+class ModelStatistics(list[LayerStatistics]):
+    """The `LayerStatistics` of a model, in the order of its forward pass; prints as a table.
+
+    Also found by name: `statistics["conv1"]`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_bnact import statistics
+    >>> toy = statistics.describe(np.array([-1.0, 0.5, 0.5]), name="toy", activation="tanh")
+    >>> print(statistics.ModelStatistics([toy]))
+    layer   activation   bound   saturation   skewness   sparsity   channels   constant
+    toy     tanh             1       0.6667     1.7321     0.3333          1          0
+    """
+
+    @property
+    def saturation(self) -> float:
+        """Plain mean over the layers."""
+        return float(np.mean([layer.saturation for layer in self]))
+
+    @property
+    def skewness(self) -> float:
+        """Plain mean over the layers."""
+        return float(np.mean([layer.skewness for layer in self]))
+
+    @property
+    def sparsity(self) -> float:
+        """Plain mean over the layers."""
+        return float(np.mean([layer.sparsity for layer in self]))
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        for layer in self:
+            if layer.name == key:
+                return layer
+        raise KeyError(f"No layer {key!r} was measured: {', '.join(x.name for x in self)}.")
+
+    def records(self) -> list[dict[str, Any]]:
+        """A dict of plain numbers and text for each layer, without its channels."""
+        return [
+            {
+                "index": index,
+                "layer": layer.name,
+                "saturation": layer.saturation,
+                "skewness": layer.skewness,
+                "sparsity": layer.sparsity,
+                "empirical_saturation": layer.empirical_saturation,
+                "activation": layer.activation,
+                "bound": layer.bound,
+                "channels": len(layer.channel_mean),
+                "count": layer.count,
+                "constant_channels": layer.constant_channels,
+                "zero_channels": layer.zero_channels,
+                "non_finite_channels": layer.non_finite_channels,
+            }
+            for index, layer in enumerate(self)
+        ]
+
+    def __str__(self) -> str:
+        rows = [_table_row(layer) for layer in self]
+        if len(self) > 1:
+            means = [f"{getattr(self, name):.4f}" for name in FIGURES]
+            rows.append(["mean", "", "", *means, "", ""])
+        return "\n".join([table([_HEADINGS, *rows], text_columns=2), *_footnotes(self)])
+
+    __repr__ = __str__
+
+
+def saturation(values: Any, bound: float | None = 1.0) -> float:
+    """`mean(abs(values) / bound)`: how near the values are to an activation's asymptotes.
+
+    Args:
+        values: Array of shape `(..., channels)`, or `(elements,)` for one channel.
+        bound: The activation's, positive. None divides by each channel's `max(abs(values))`.
+
+    Returns:
+        A number in [0, 1] for values within the bound.
+
+    Raises:
+        ValueError: For an empty array or a bound that is not positive.
+
+    Example:
+
+    >>> from keras_bnact import statistics
+    >>> statistics.saturation([-1.0, 0.5, 0.0])
+    0.5
+
+    Reference: equations 1 and 2 of the paper.
+    """
+    return describe(values, bound=bound).saturation
+
+
+def skewness(values: Any) -> float:
+    """Mean over the channels of the absolute sample skewness.
+
+    That of a channel of `M` elements is
+    `sqrt(M(M-1))/(M-2) * mean((x - mean)**3) / mean((x - mean)**2)**1.5`, and 0 for fewer than
+    three elements or zero variance; `describe(values).channel_skewness` has its sign.
+
+    Args:
+        values: Array of shape `(..., channels)`, or `(elements,)` for one channel.
+
+    Returns:
+        A number of 0 or more.
+
+    Raises:
+        ValueError: For an empty array.
+
+    Example:
+
+    >>> from keras_bnact import statistics
+    >>> round(statistics.skewness([0.0, 0.0, 0.0, 1.0]), 4)
+    2.0
+
+    Reference: equations 3 and 4 of the paper.
+    """
+    return describe(values).skewness
+
+
+def sparsity(values: Any) -> float:
+    """`1 - mean(abs(values) / max(abs(values)) of its channel)`; a zero channel counts as 1.
+
+    Args:
+        values: Array of shape `(..., channels)`, or `(elements,)` for one channel.
+
+    Returns:
+        A number in [0, 1].
+
+    Raises:
+        ValueError: For an empty array.
+
+    Example:
+
+    >>> from keras_bnact import statistics
+    >>> statistics.sparsity([0.0, 0.0, 0.0, 5.0])
+    0.75
+
+    Reference: section 5.2 of the paper; its properties: appendix A.10.
+    """
+    return describe(values).sparsity
+
+
+def describe(
+    values: Any,
+    output: Any = None,
+    bound: float | None = 1.0,
+    name: str = "array",
+    activation: str = "",
+) -> LayerStatistics:
+    """All figures of plain arrays, in float64.
+
+    Args:
+        values: The activation's output, of shape `(..., channels)`, or `(elements,)` for one
+            channel.
+        output: The block's output, of the same shape, where it is another.
+        bound: The activation's, positive; None for an unbounded one.
+        name, activation: What to call them.
+
+    Returns:
+        A `LayerStatistics`.
+
+    Raises:
+        ValueError: For an empty array, an output of another shape or a bound that is not
+            positive.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_bnact import statistics
+    >>> layer = statistics.describe(np.tanh([[0.1, 2.0], [0.2, -2.0], [0.9, 2.0]]))
+    >>> layer.channel_skewness.round(3)
+    array([ 1.564, -1.732])
+    """
+    if bound is not None and not 0.0 < bound < np.inf:
+        raise ValueError(f"The bound must be positive and finite, or None; got {bound}.")
+    x = _channels_last(values)
+    with np.errstate(all="ignore"):
+        shift, scale = ChannelSums.of(x, 0.0, 1.0).standardisation()
+        sums = ChannelSums.of(x, shift, scale)
+        output_max = np.abs(x).max(axis=0)
+        if output is not None:
+            g = np.abs(_channels_last(output))
+            if g.shape != x.shape:
+                raise ValueError(
+                    f"The block's output has shape {np.shape(output)} and the activation "
+                    f"{np.shape(values)}: give two of the same shape."
+                )
+            sums.added[5], output_max = g.sum(axis=0), g.max(axis=0)
+    return summarize(name, activation, bound, sums, shift, scale, output_max)
+
+
+def summarize(
+    name: str,
+    activation: str,
+    bound: float | None,
+    sums: ChannelSums,
+    shift: np.ndarray,
+    scale: np.ndarray,
+    output_max: np.ndarray,
+    histograms: Sequence[LayerHistogram] = (),
+) -> LayerStatistics:
+    """The figures of one layer from the sums of its channels.
+
+    Args:
+        name, activation, bound, histograms: As in `LayerStatistics`.
+        sums: Of the layer's channels, taken with `shift` and `scale`.
+        shift, scale: As in `terms`.
+        output_max: Largest absolute value of the block's output in each channel.
+
+    Returns:
+        A `LayerStatistics`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_bnact.statistics import ChannelSums, summarize
+    >>> sums = ChannelSums.of(np.array([[-1.0], [1.0]]), shift=0.0, scale=1.0)
+    >>> summarize("conv1", "tanh", 1.0, sums, np.zeros(1), np.ones(1), np.ones(1)).saturation
+    1.0
+    """
+    with np.errstate(all="ignore"):
+        count, first, second, third, absolute, output_absolute = sums.added
+        largest = np.maximum(np.abs(sums.minimum), np.abs(sums.maximum))
+        finite = np.isfinite(sums.added).all(axis=0) & np.isfinite(largest + output_max)
+        constant = finite & (sums.minimum == sums.maximum)
+        mean = first / count
+        variance = np.where(constant, 0.0, np.maximum(second / count - mean**2, 0.0))
+        cubed = third / count - 3.0 * mean * second / count + 2.0 * mean**3
+        factor = np.sqrt(count * (count - 1.0)) / (count - 2.0)
+        skewed = (variance > 0.0) & (count > 2.0)
+        per_channel = {
+            "channel_saturation": _share(absolute, count, largest if bound is None else bound),
+            "channel_skewness": np.where(skewed, factor * cubed / variance**1.5, 0.0),
+            "channel_sparsity": 1.0 - _share(output_absolute, count, output_max),
+            "channel_mean": np.where(constant, sums.minimum, shift + mean / scale),
+            "channel_std": np.sqrt(variance) / scale,
+            "channel_max": largest,
+            "channel_output_max": output_max,
+        }
+    per_channel = {key: np.where(finite, value, np.nan) for key, value in per_channel.items()}
+    return LayerStatistics(
+        name=name,
+        activation=activation,
+        bound=bound,
+        saturation=float(np.mean(per_channel["channel_saturation"])),
+        skewness=float(np.mean(np.abs(per_channel["channel_skewness"]))),
+        sparsity=float(np.mean(per_channel["channel_sparsity"])),
+        count=int(count[0]),
+        constant_channels=int(constant.sum()),
+        zero_channels=int((finite & (output_max == 0.0)).sum()),
+        non_finite_channels=int((~finite).sum()),
+        histograms=tuple(histograms),
+        **per_channel,
+    )
+
+
+def table(rows: Sequence[Sequence[str]], text_columns: int) -> str:
+    """Lines of aligned columns, the first ones to the left and the others to the right.
+
+    Args:
+        rows: As many cells each.
+        text_columns: Number of columns to the left.
+
+    Returns:
+        The lines.
+
+    Example:
+
+    >>> from keras_bnact.statistics import table
+    >>> print(table([["layer", "count"], ["conv1", "7"]], text_columns=1))
+    layer   count
+    conv1       7
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column < text_columns else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("   ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _share(absolute: np.ndarray, count: np.ndarray, largest: Any) -> np.ndarray:
+    return np.where(largest == 0.0, 0.0, absolute / (count * largest))
+
+
+def _channels_last(values: Any) -> np.ndarray:
+    array = np.asarray(values, "float64")
+    if array.size == 0:
+        raise ValueError(f"An array of shape {array.shape} holds nothing to measure.")
+    return array.reshape(-1, array.shape[-1] if array.ndim > 1 else 1)
+
+
+_HEADINGS = [
+    "layer",
+    "activation",
+    "bound",
+    "saturation",
+    "skewness",
+    "sparsity",
+    "channels",
+    "constant",
+]
+
+
+def _table_row(layer: LayerStatistics) -> list[str]:
+    return [
+        layer.name,
+        layer.activation,
+        "-" if layer.bound is None else f"{layer.bound:g}",
+        f"{layer.saturation:.4f}" + ("*" if layer.bound is None else ""),
+        f"{layer.skewness:.4f}",
+        f"{layer.sparsity:.4f}",
+        str(len(layer.channel_mean)),
+        str(layer.constant_channels),
+    ]
+
+
+def _footnotes(layers: Sequence[LayerStatistics]) -> list[str]:
+    notes = []
+    if any(layer.bound is None for layer in layers):
+        notes.append("* no bound known: relative to the largest absolute value of the channel")
+    for layer in layers:
+        if layer.non_finite_channels:
+            notes.append(
+                f"NaN or infinity in {layer.non_finite_channels} of {len(layer.channel_mean)} "
+                f"channels of {layer.name}"
+            )
+    return notes

@@ -1,0 +1,159 @@
+"""Figures of plain arrays: against NumPy and SciPy, and the properties of appendix A.10."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from keras_bnact import statistics
+from keras_bnact.statistics import ChannelSums
+
+# The paper's vectors are non-negative: absolute values of activations.
+vectors = st.lists(
+    st.floats(0.0, 1e3, allow_subnormal=False).map(lambda x: round(x, 3)), min_size=2, max_size=20
+).map(np.array)
+properties = settings(max_examples=200, deadline=None)
+
+
+def larger(one, other):
+    return one > other + 1e-12
+
+
+@properties
+@given(vectors, st.floats(1e-3, 1e3))
+def test_scaling_does_not_change_sparsity(x, factor):
+    assert statistics.sparsity(factor * x) == pytest.approx(statistics.sparsity(x), abs=1e-12)
+
+
+@properties
+@given(vectors, st.floats(1e-2, 1e3))
+def test_rising_tide_lowers_sparsity(x, tide):
+    assume(x.min() != x.max())
+    assert larger(statistics.sparsity(x), statistics.sparsity(x + tide))
+
+
+@properties
+@given(vectors, st.integers(2, 5))
+def test_cloning_does_not_change_sparsity(x, times):
+    clones = np.concatenate([x] * times)
+    assert statistics.sparsity(clones) == pytest.approx(statistics.sparsity(x), abs=1e-12)
+
+
+@properties
+@given(vectors, st.integers(0, 19), st.floats(1.0, 1e3))
+def test_bill_gates_raises_sparsity(x, index, more):
+    index %= len(x)
+    assume(np.delete(x, index).sum() > 0)
+    # Once one entry is the largest by far, making it larger makes the vector sparser.
+    rich, richer = x.copy(), x.copy()
+    rich[index] += x.max() + 1.0
+    richer[index] = rich[index] + more
+    assert statistics.sparsity(richer) > statistics.sparsity(rich)
+
+
+@properties
+@given(vectors)
+def test_babies_raise_sparsity(x):
+    assume(x.any())
+    assert larger(statistics.sparsity(np.append(x, 0.0)), statistics.sparsity(x))
+
+
+def test_robin_hood_does_not_lower_sparsity():
+    # Taking from the rich for the poor should lower it; here the richest is another.
+    assert statistics.sparsity([4.0, 2.0, 0.0]) == statistics.sparsity([4.0, 1.5, 0.5]) == 0.5
+
+
+def test_hand_worked_figures():
+    layer = statistics.describe([[-1.0, 0.0], [0.5, 0.0], [0.5, 0.0], [1.0, 0.0]], bound=2.0)
+    assert layer.channel_saturation.tolist() == [3 / 8, 0.0]
+    assert layer.saturation == 3 / 16
+    assert layer.channel_sparsity.tolist() == [1 / 4, 1.0]
+    assert layer.channel_mean.tolist() == [1 / 4, 0.0]
+    assert layer.channel_max.tolist() == [1.0, 0.0]
+    # Deviations -5/4, 1/4, 1/4, 3/4: variance 9/16, third moment -3/8.
+    assert layer.channel_std == pytest.approx([3 / 4, 0.0])
+    factor = np.sqrt(4 * 3) / 2
+    assert layer.channel_skewness == pytest.approx([factor * -(3 / 8) / (3 / 4) ** 3, 0.0])
+    assert layer.skewness == pytest.approx(factor * (3 / 8) / (3 / 4) ** 3 / 2)
+    assert (layer.count, layer.constant_channels, layer.zero_channels) == (4, 1, 1)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1.0, 5.0, 6.0, 8.0])
+def test_skewness_is_scipys(rng, mean):
+    values = np.tanh(rng.normal(mean, 0.3, (50, 20, 3)))
+    expected = scipy.stats.skew(values.reshape(-1, 3), bias=False)
+    layer = statistics.describe(values)
+    np.testing.assert_allclose(layer.channel_skewness, expected, rtol=1e-6)
+    assert layer.skewness == pytest.approx(np.abs(expected).mean())
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_tiny_and_huge_values_neither_vanish_nor_overflow(size):
+    values = size * np.array([1.0, 2.0, 5.0])
+    skewness = statistics.describe(values, bound=None).channel_skewness
+    np.testing.assert_allclose(skewness, [scipy.stats.skew([1.0, 2.0, 5.0], bias=False)])
+
+
+def test_an_unbounded_activation_is_measured_by_its_channels_largest_value():
+    values = [[1.0, 10.0], [2.0, 20.0], [4.0, -40.0]]
+    assert statistics.saturation(values, bound=None) == pytest.approx(7 / 12)
+
+
+def test_the_output_of_the_block_counts_for_sparsity(rng):
+    activation, output = rng.normal(size=(2, 100, 4))
+    layer = statistics.describe(activation, output)
+    assert layer.sparsity == statistics.sparsity(output)
+    assert layer.empirical_saturation == 1.0 - layer.sparsity
+    assert layer.skewness == statistics.skewness(activation)
+    np.testing.assert_array_equal(layer.channel_output_max, np.abs(output).max(axis=0))
+
+
+def test_two_elements_have_no_skewness():
+    assert statistics.skewness([1.0, 2.0]) == 0.0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_not_averaged_away(bad):
+    layer = statistics.describe([[0.1, 0.2], [0.3, bad], [0.2, 0.1]])
+    assert layer.non_finite_channels == 1
+    assert np.isfinite(layer.channel_skewness).tolist() == [True, False]
+    assert np.isnan([layer.saturation, layer.skewness, layer.sparsity]).all()
+    table = str(statistics.ModelStatistics([layer]))
+    assert "NaN or infinity in 1 of 2 channels of array" in table
+
+
+def test_sums_of_parts_are_those_of_the_whole(rng):
+    values = rng.normal(size=(100, 3))
+    whole = ChannelSums.of(values, 0.5, 2.0)
+    parts = sum(
+        (ChannelSums.of(part, 0.5, 2.0) for part in (values[:7], values[7:60])),
+        ChannelSums.of(values[60:], 0.5, 2.0),
+    )
+    np.testing.assert_allclose(parts.added, whole.added)
+    np.testing.assert_array_equal(parts.minimum, whole.minimum)
+    np.testing.assert_array_equal(parts.maximum, whole.maximum)
+
+
+def test_a_model_is_found_by_name_and_averaged_plainly():
+    layers = [statistics.describe(x, name=f"conv{i}") for i, x in enumerate(([0.5], [1.0]))]
+    model = statistics.ModelStatistics(layers)
+    assert model["conv1"] is model[1] is layers[1]
+    assert model.saturation == 0.75
+    with pytest.raises(KeyError, match=r"conv9.*conv0, conv1"):
+        model["conv9"]
+    assert [record["layer"] for record in model.records()] == ["conv0", "conv1"]
+    assert all(type(v) in (int, float, str) for v in model.records()[0].values())
+
+
+@pytest.mark.parametrize("bound", [0.0, -1.0, np.inf])
+def test_a_bound_is_positive(bound):
+    with pytest.raises(ValueError, match=f"got {bound}"):
+        statistics.saturation([1.0], bound=bound)
+
+
+def test_nothing_cannot_be_measured():
+    with pytest.raises(ValueError, match=r"\(0, 3\) holds nothing"):
+        statistics.sparsity(np.zeros((0, 3)))
+    with pytest.raises(ValueError, match=r"\(2,\).*\(3,\)"):
+        statistics.describe([1.0, 2.0, 3.0], output=[1.0, 2.0])
