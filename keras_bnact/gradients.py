@@ -11,10 +11,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_bnact.batches import batches
-from keras_bnact.compilation import compiled_once, signature
-from keras_bnact.measuring import check_built, forward
-from keras_bnact.sites import Watch, kernels, select
+from keras_bnact._batches import batches
+from keras_bnact._compilation import check_built, compiled_once, forward, signature
+from keras_bnact._sites import Watch, kernels, select
 from keras_bnact.statistics import table
 
 FIGURES = ("input", "weight_gradient", "activation_gradient")
@@ -132,6 +131,10 @@ def measure_gradients(
     if steps is not None and steps < 1:
         raise ValueError(f"steps must be 1 or more, or None for all batches; got {steps}.")
     check_built(model)
+    if not model.compiled:
+        raise ValueError(
+            f"Model '{model.name}' is not compiled with a loss: call model.compile(loss=...)."
+        )
     from keras_bnact import _tensorflow
 
     patterns = layers if layers is None or isinstance(layers, str) else tuple(layers)
@@ -141,6 +144,8 @@ def measure_gradients(
             batch = tuple(
                 part for part in keras.utils.unpack_x_y_sample_weight(batch) if part is not None
             )
+            if len(batch) < 2 and model._compile_loss is not None:
+                raise ValueError("The data holds no labels for the loss: give (x, y).")
             old, specs = specs, signature(batch, specs)
             if specs != old:
                 program = compiled_once(

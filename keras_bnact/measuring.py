@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import inspect
 import operator
 import sys
 import time
@@ -15,10 +14,10 @@ import numpy as np
 from keras import ops
 
 from keras_bnact import statistics
-from keras_bnact.batches import batches, inputs, number_of_batches
-from keras_bnact.compilation import compiled_once, signature
+from keras_bnact._batches import batches, inputs, number_of_batches
+from keras_bnact._compilation import check_built, compiled_once, forward, signature
+from keras_bnact._sites import Site, Watch, select
 from keras_bnact.histograms import Histogram
-from keras_bnact.sites import Site, Watch, select
 from keras_bnact.statistics import ChannelSums, ModelStatistics
 
 # Examples that tell where the channels are, before all are measured.
@@ -106,27 +105,6 @@ def measure(
     if totals is None:
         raise ValueError("The data holds no batch to measure.")
     return program.summarize(totals, frame)
-
-
-def forward(model: keras.Model, batch: Any, training: bool) -> Any:
-    """The model's outputs, also if its `call` takes no `training`."""
-    if "training" in inspect.signature(model.call).parameters:
-        return model(batch, training=training)
-    return model(batch)
-
-
-def check_built(model: keras.Model) -> None:
-    """Refuses a model that has no weights yet, or whose backend cannot be measured on."""
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"Models are measured on TensorFlow, and Keras' backend is "
-            f"{keras.backend.backend()}: set KERAS_BACKEND=tensorflow."
-        )
-    if not model.built:
-        raise ValueError(
-            f"Model '{model.name}' is not built: call it on a batch, or give it an input shape, "
-            "before it is measured."
-        )
 
 
 @dataclasses.dataclass(frozen=True)

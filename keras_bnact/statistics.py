@@ -115,6 +115,16 @@ class LayerHistogram:
         edges: Bin edges, of shape `(rows, bins + 1)`.
         counts: Elements in each bin, of shape `(rows, bins)`. Values beyond the range are
             counted in the outermost bins.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_bnact.statistics import LayerHistogram
+    >>> edges, counts = np.array([[-1.0, 0.0, 1.0]]), np.array([[3, 1]])
+    >>> LayerHistogram("activation", None, edges, counts).counts.sum()
+    np.int64(4)
+
+    Reference: figures 1 and 8 of the paper.
     """
 
     of: str

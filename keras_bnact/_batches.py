@@ -12,9 +12,9 @@ def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[An
     """The batches of `data`, in its own order, each as `data` gives it.
 
     Args:
-        data: A `tf.data.Dataset`, a `keras.utils.PyDataset`, a data loader or a generator of
-            batches; or arrays with as many examples each: one, a list or dict of several inputs,
-            or a tuple `(x, y)` or `(x, y, sample_weight)` of those.
+        data: A `tf.data.Dataset`, a `keras.utils.PyDataset`, a data loader, a generator or a
+            list of batches; or arrays with as many examples each: one, a list or dict of several
+            inputs, or a tuple `(x, y)` or `(x, y, sample_weight)` of those.
         batch_size: Examples a batch of arrays, 1 or more.
         steps: Stop after so many batches. Default: all there are.
 
@@ -27,7 +27,7 @@ def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[An
     Example:
 
     >>> import numpy as np
-    >>> from keras_bnact.batches import batches
+    >>> from keras_bnact._batches import batches
     >>> [len(batch) for batch in batches(np.zeros((5, 3)), batch_size=2)]
     [2, 2, 1]
     """
@@ -45,7 +45,7 @@ def inputs(batch: Any) -> Any:
 
     Example:
 
-    >>> from keras_bnact.batches import inputs
+    >>> from keras_bnact._batches import inputs
     >>> inputs(("images", "labels"))
     'images'
     """
@@ -69,7 +69,9 @@ def _all(data: Any, batch_size: int) -> Iterator[Any]:
 
 
 def _arrays(data: Any) -> list[Any]:
-    """The arrays of a nesting of arrays alone; none of anything else."""
+    """The arrays of a nesting of arrays alone; none of anything else, such as a list of batches."""
+    if isinstance(data, list) and any(isinstance(part, list | tuple | dict) for part in data):
+        return []
     leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
     return leaves if all(hasattr(leaf, "shape") for leaf in leaves) else []
 
@@ -103,7 +105,7 @@ def number_of_batches(data: Any, batch_size: int, steps: int | None = None) -> i
     Example:
 
     >>> import numpy as np
-    >>> from keras_bnact.batches import number_of_batches
+    >>> from keras_bnact._batches import number_of_batches
     >>> number_of_batches(np.zeros((5, 3)), batch_size=2)
     3
     """

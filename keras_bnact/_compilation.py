@@ -1,6 +1,7 @@
-"""What is compiled for a model: kept as long as the model, and until its layers change."""
+"""Running models in programs that are compiled once and kept as long as the model."""
 
 import dataclasses
+import inspect
 import weakref
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -56,3 +57,24 @@ def signature(batch: Any, other: Any = None) -> Any:
         return Spec(shape, keras.backend.standardize_dtype(array.dtype))
 
     return keras.tree.map_structure(spec, batch, *([] if other is None else [other]))
+
+
+def forward(model: keras.Model, batch: Any, training: bool) -> Any:
+    """The model's outputs, also if its `call` takes no `training`."""
+    if "training" in inspect.signature(model.call).parameters:
+        return model(batch, training=training)
+    return model(batch)
+
+
+def check_built(model: keras.Model) -> None:
+    """Refuses a model that has no weights yet, or whose backend cannot be measured on."""
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"Models are measured on TensorFlow, and Keras' backend is "
+            f"{keras.backend.backend()}: set KERAS_BACKEND=tensorflow."
+        )
+    if not model.built:
+        raise ValueError(
+            f"Model '{model.name}' is not built: call it on a batch, or give it an input shape, "
+            "before it is measured."
+        )
