@@ -14,7 +14,7 @@ from keras import ops
 from keras_bnact._batches import batches
 from keras_bnact._compilation import check_built, compiled_once, forward, signature
 from keras_bnact._sites import Watch, kernels, select
-from keras_bnact.statistics import table
+from keras_bnact.statistics import aligned
 
 FIGURES = ("input", "weight_gradient", "activation_gradient")
 
@@ -80,7 +80,7 @@ class ModelGradients(list[LayerGradients]):
         rows = [
             [layer.name, *(f"{getattr(layer, name):.3e}" for name in FIGURES)] for layer in self
         ]
-        lines = table([["layer", *FIGURES], *rows], text_columns=1)
+        lines = aligned([["layer", *FIGURES], *rows], text_columns=1)
         return f"{lines}\nmeans of {self.batches} batches of {self.batch_size}"
 
     __repr__ = __str__

@@ -18,7 +18,7 @@ Reference: equations 1 to 4, section 5.2 and Algorithms 1 and 2 of the paper.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -258,11 +258,7 @@ class ModelStatistics(list[LayerStatistics]):
         ]
 
     def __str__(self) -> str:
-        rows = [_table_row(layer) for layer in self]
-        if len(self) > 1:
-            means = [f"{getattr(self, name):.4f}" for name in FIGURES]
-            rows.append(["mean", "", "", *means, "", ""])
-        return "\n".join([table([_HEADINGS, *rows], text_columns=2), *_footnotes(self)])
+        return table(self.records())
 
     __repr__ = __str__
 
@@ -455,7 +451,53 @@ def summarize(
     )
 
 
-def table(rows: Sequence[Sequence[str]], text_columns: int) -> str:
+def table(records: Sequence[Mapping[str, Any]]) -> str:
+    """A table of layers with their means, for people.
+
+    Args:
+        records: As `ModelStatistics.records` gives them; at least one.
+
+    Returns:
+        Lines of text.
+
+    Example:
+
+    >>> from keras_bnact import statistics
+    >>> model = statistics.ModelStatistics([statistics.describe([0.0, 1.0], name="toy")])
+    >>> print(statistics.table(model.records()))
+    layer   activation   bound   saturation   skewness   sparsity   channels   constant
+    toy                      1       0.5000     0.0000     0.5000          1          0
+    """
+    rows = [
+        [
+            record["layer"],
+            record["activation"],
+            "-" if record["bound"] is None else f"{record['bound']:g}",
+            f"{record['saturation']:.4f}" + ("*" if record["bound"] is None else ""),
+            f"{record['skewness']:.4f}",
+            f"{record['sparsity']:.4f}",
+            str(record["channels"]),
+            str(record["constant_channels"]),
+        ]
+        for record in records
+    ]
+    if len(records) > 1:
+        means = [f"{np.mean([record[name] for record in records]):.4f}" for name in FIGURES]
+        rows.append(["mean", "", "", *means, "", ""])
+    headings = ["layer", "activation", "bound", *FIGURES, "channels", "constant"]
+    lines = [aligned([headings, *rows], text_columns=2)]
+    if any(record["bound"] is None for record in records):
+        lines.append("* no bound known: relative to the largest absolute value of the channel")
+    lines += [
+        f"NaN or infinity in {record['non_finite_channels']} of {record['channels']} channels of "
+        f"{record['layer']}"
+        for record in records
+        if record["non_finite_channels"]
+    ]
+    return "\n".join(lines)
+
+
+def aligned(rows: Sequence[Sequence[str]], text_columns: int) -> str:
     """Lines of aligned columns, the first ones to the left and the others to the right.
 
     Args:
@@ -467,8 +509,8 @@ def table(rows: Sequence[Sequence[str]], text_columns: int) -> str:
 
     Example:
 
-    >>> from keras_bnact.statistics import table
-    >>> print(table([["layer", "count"], ["conv1", "7"]], text_columns=1))
+    >>> from keras_bnact.statistics import aligned
+    >>> print(aligned([["layer", "count"], ["conv1", "7"]], text_columns=1))
     layer   count
     conv1       7
     """
@@ -492,41 +534,3 @@ def _channels_last(values: Any) -> np.ndarray:
     if array.size == 0:
         raise ValueError(f"An array of shape {array.shape} holds nothing to measure.")
     return array.reshape(-1, array.shape[-1] if array.ndim > 1 else 1)
-
-
-_HEADINGS = [
-    "layer",
-    "activation",
-    "bound",
-    "saturation",
-    "skewness",
-    "sparsity",
-    "channels",
-    "constant",
-]
-
-
-def _table_row(layer: LayerStatistics) -> list[str]:
-    return [
-        layer.name,
-        layer.activation,
-        "-" if layer.bound is None else f"{layer.bound:g}",
-        f"{layer.saturation:.4f}" + ("*" if layer.bound is None else ""),
-        f"{layer.skewness:.4f}",
-        f"{layer.sparsity:.4f}",
-        str(len(layer.channel_mean)),
-        str(layer.constant_channels),
-    ]
-
-
-def _footnotes(layers: Sequence[LayerStatistics]) -> list[str]:
-    notes = []
-    if any(layer.bound is None for layer in layers):
-        notes.append("* no bound known: relative to the largest absolute value of the channel")
-    for layer in layers:
-        if layer.non_finite_channels:
-            notes.append(
-                f"NaN or infinity in {layer.non_finite_channels} of {len(layer.channel_mean)} "
-                f"channels of {layer.name}"
-            )
-    return notes

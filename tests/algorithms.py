@@ -12,49 +12,56 @@ from keras_bnact import BoundedBlock
 def algorithm_1(batches, get_activation, N):
     """Skewness of each layer: a pass for the means, one for the variances, one for the skewness."""
 
-    @tf.function(reduce_retracing=True)
-    def statistics(x, mean, variance, condition):
-        batch_statistics = []
-        for i, X in enumerate(get_activation(x)):
-            block = flat(X)
-            D = size(N, X)
-            if condition == "mean":
-                batch_statistic = tf.reduce_sum(block, 0) / D
-            if condition == "variance":
-                batch_statistic = tf.reduce_sum((block - mean[i]) ** 2, 0) / D
-            if condition == "skewness":
-                cubes = (block - mean[i]) ** 3 / tf.sqrt(variance[i]) ** 3
-                batch_statistic = tf.reduce_sum(cubes, 0) / D * (tf.sqrt(D * (D - 1)) / (D - 2))
-            batch_statistics.append(batch_statistic)
-        return batch_statistics
+    def updated(mean, variance, condition):
+        return accumulated(
+            statistics(x, mean, variance, condition, get_activation, N) for x in batches
+        )
 
-    mean = accumulated(statistics(x, None, None, "mean") for x in batches)
-    variance = accumulated(statistics(x, mean, None, "variance") for x in batches)
-    skewness = accumulated(statistics(x, mean, variance, "skewness") for x in batches)
+    mean = updated(None, None, "mean")
+    variance = updated(mean, None, "variance")
+    skewness = updated(mean, variance, "skewness")
     return [float(tf.reduce_mean(tf.abs(channels))) for channels in skewness]
+
+
+@tf.function(reduce_retracing=True)
+def statistics(x, mean, variance, condition, get_activation, N):
+    batch_statistics = []
+    for i, X in enumerate(get_activation(x)):
+        block = flat(X)
+        D = size(N, X)
+        if condition == "mean":
+            batch_statistic = tf.reduce_sum(block, 0) / D
+        if condition == "variance":
+            batch_statistic = tf.reduce_sum((block - mean[i]) ** 2, 0) / D
+        if condition == "skewness":
+            cubes = (block - mean[i]) ** 3 / tf.sqrt(variance[i]) ** 3
+            batch_statistic = tf.reduce_sum(cubes, 0) / D * (tf.sqrt(D * (D - 1)) / (D - 2))
+        batch_statistics.append(batch_statistic)
+    return batch_statistics
 
 
 def algorithm_2(batches, get_activation, get_block, N, empirical=False, lecun_tanh=False):
     """Saturation of each layer in a pass; the empirical one needs another for the maxima."""
-
-    @tf.function(reduce_retracing=True)
-    def maximum(x):
-        return [tf.reduce_max(tf.abs(flat(X)), 0) for X in get_block(x)]
-
-    @tf.function(reduce_retracing=True)
-    def saturation(x, upper):
-        saturations = []
-        for i, X in enumerate(get_block(x) if empirical else get_activation(x)):
-            block = tf.abs(flat(X)) / (upper[i] if empirical else upper)
-            saturations.append(tf.reduce_sum(block) / (size(N, X) * block.shape[1]))
-        return saturations
-
+    upper = 1.7159 if lecun_tanh else 1.0
     if empirical:
-        largest = [maximum(x) for x in batches]
+        largest = [maximum(x, get_block) for x in batches]
         upper = [tf.reduce_max(tf.stack(channels), 0) for channels in zip(*largest, strict=True)]
-    else:
-        upper = 1.7159 if lecun_tanh else 1.0
-    return [float(s) for s in accumulated(saturation(x, upper) for x in batches)]
+    get = get_block if empirical else get_activation
+    return [float(s) for s in accumulated(saturation(x, upper, get, N) for x in batches)]
+
+
+@tf.function(reduce_retracing=True)
+def maximum(x, get_block):
+    return [tf.reduce_max(tf.abs(flat(X)), 0) for X in get_block(x)]
+
+
+@tf.function(reduce_retracing=True)
+def saturation(x, upper, get, N):
+    saturations = []
+    for i, X in enumerate(get(x)):
+        block = tf.abs(flat(X)) / (upper[i] if isinstance(upper, list) else upper)
+        saturations.append(tf.reduce_sum(block) / (size(N, X) * block.shape[1]))
+    return saturations
 
 
 def getters(network):

@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT
 from test_options import MISTAKES
 
+from keras_bnact import measure
 from train import options, run, training
 
 # Small enough for seconds, and with an uneven last batch of training and of test images.
@@ -25,6 +26,7 @@ SMALL = [
     "--batch_size=32",
     "--deterministic",
 ]
+MEASURED = ["--epochs=4", "--statistics_every=2"]
 
 
 def read_history(run_dir):
@@ -41,7 +43,7 @@ def finished(tmp_path_factory):
     """A finished run of four epochs, and what it printed."""
     run_dir = tmp_path_factory.mktemp("run") / "one"
     process = subprocess.run(
-        [sys.executable, "-m", "train.run", *SMALL, "--epochs=4", f"--run_dir={run_dir}"],
+        [sys.executable, "-m", "train.run", *SMALL, *MEASURED, f"--run_dir={run_dir}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -68,11 +70,13 @@ def test_learns_and_says_so_without_noise(finished):
 def test_run_directory_is_complete(finished):
     run_dir, _ = finished
     assert {entry.name for entry in run_dir.iterdir()} - {".lock"} == {
+        "channels.npz",
         "environment.json",
         "flags.txt",
         "history.csv",
         "model.keras",
         "saved_model",
+        "statistics.csv",
         "summary.json",
         "tensorboard",
     }
@@ -109,18 +113,60 @@ def test_the_kept_models_answer_what_the_history_says(finished):
     assert accuracy == pytest.approx(float(read_history(run_dir)[-1]["test_accuracy"]), abs=1e-6)
 
 
-def test_a_finished_run_says_so(finished, train):
+def test_what_a_run_measures_is_what_its_network_shows(finished):
+    from train import datasets
+
     run_dir, _ = finished
+    flags = options.parse([f"--flagfile={run_dir / 'flags.txt'}"])
+    network = keras.saving.load_model(run_dir / "model.keras")
+    measured = measure(network, datasets.load(flags).test.test_batches())
+    with open(run_dir / "statistics.csv") as file:
+        rows = list(csv.DictReader(file))
+    names = [f"conv{i}" for i in range(1, 6)] + ["fc1", "fc2"]
+    assert [(row["epoch"], row["layer"]) for row in rows] == [
+        (epoch, name) for epoch in ("1", "2", "4") for name in names
+    ]
+    channels = np.load(run_dir / "channels.npz")
+    for row, layer in zip(rows[-7:], measured, strict=True):
+        for figure in ("saturation", "skewness", "sparsity"):
+            assert float(row[figure]) == pytest.approx(getattr(layer, figure), abs=1e-6)
+            np.testing.assert_allclose(
+                channels[f"{layer.name}/{figure}"], getattr(layer, f"channel_{figure}"), atol=1e-6
+            )
+        assert int(row["count"]) == layer.count
+        for of in ("activation", "output"):
+            counts = channels[f"{layer.name}/{of}_histogram/counts"]
+            assert counts.sum() == layer.count * int(row["channels"])
+    counts = channels["conv5/output_channel_histograms/counts"]
+    assert (counts.sum(axis=1) == measured["conv5"].count).all()
+    assert len(channels["conv5/output_channel_histograms/channels"]) == 3
+    summary = json.loads((run_dir / "summary.json").read_text())
+    history = read_history(run_dir)
+    assert [row["skewness"] for row in history[1:3]] == [history[1]["skewness"]] * 2
+    for figure, value in summary["statistics"].items():
+        assert value == pytest.approx(getattr(measured, figure), abs=1e-6)
+        assert value == pytest.approx(float(history[-1][figure]), abs=1e-6)
+
+
+def test_a_finished_run_says_so(finished, train):
+    run_dir, first = finished
     before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")}
-    again = train(*SMALL, "--epochs=4", f"--run_dir={run_dir}")
+    again = train(*SMALL, *MEASURED, f"--run_dir={run_dir}")
     assert again.returncode == 0
+    assert again.stderr == ""
     assert "finished" in again.stdout
+    # The last screen: results, a line for each of seven layers, and the files.
+    assert (
+        again.stdout.splitlines()[1:]
+        == first.stdout.splitlines()[-len(again.stdout.splitlines()) + 1 :]
+    )
+    assert "\nfc2     tanh  " in again.stdout
     assert {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")} == before
 
 
 def test_other_flags_in_its_directory_are_refused(finished, train):
     run_dir, _ = finished
-    refused = train(*SMALL, "--epochs=5", f"--run_dir={run_dir}")
+    refused = train(*SMALL, "--epochs=5", MEASURED[1], f"--run_dir={run_dir}")
     assert refused.returncode == 2
     assert "--epochs (4 there, 5 here)" in refused.stderr
 
@@ -155,7 +201,12 @@ def kill_at(moments, run_dir, arguments):
 
 
 def assert_same_run(one, two):
-    assert (one / "history.csv").read_bytes() == (two / "history.csv").read_bytes()
+    for name in ("history.csv", "statistics.csv"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+    channels = [np.load(run_dir / "channels.npz") for run_dir in (one, two)]
+    assert channels[0].files == channels[1].files
+    for name in channels[0].files:
+        np.testing.assert_array_equal(channels[0][name], channels[1][name])
     for expected, actual in zip(weights_of(one), weights_of(two), strict=True):
         np.testing.assert_array_equal(actual, expected)
     summaries = [json.loads((run_dir / "summary.json").read_text()) for run_dir in (one, two)]
@@ -165,7 +216,7 @@ def assert_same_run(one, two):
 
 def test_a_killed_run_goes_on_bit_for_bit(finished, tmp_path):
     run_dir = tmp_path / "killed"
-    last = kill_at([(2, 0.0)], run_dir, [*SMALL, "--epochs=4"])
+    last = kill_at([(2, 0.0)], run_dir, [*SMALL, *MEASURED])
     assert "Going on after epoch" in last.stdout
     assert "Epoch 1/4" not in last.stdout
     assert_same_run(finished[0], run_dir)
@@ -175,6 +226,7 @@ def test_a_killed_run_goes_on_bit_for_bit(finished, tmp_path):
 @pytest.mark.parametrize("order", ["swap", "convention"])
 def test_five_kills_in_one_run(order, train, tmp_path):
     arguments = [*SMALL, f"--order={order}", "--epochs=12", "--learning_rate_drops=4,9"]
+    arguments.append("--statistics_every=4")
     undisturbed = tmp_path / "undisturbed"
     assert train(*arguments, f"--run_dir={undisturbed}").returncode == 0
     # Before anything is written, at the end of an epoch (twice), and in the middle of one.

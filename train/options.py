@@ -138,6 +138,13 @@ def define() -> flags.FlagValues:
         "weights; goes with --validation_fraction. Default: train all epochs.",
     )
     number(
+        "statistics_every",
+        None,
+        Number(int, at_least=1),
+        "Measure the layers on the test images after the first epoch and every so many, too. "
+        "Default: at the end only.",
+    )
+    number(
         "seed",
         0,
         Number(int, at_least=0, below=2**31),

@@ -75,9 +75,28 @@ def _report(summary: dict[str, Any], directory: RunDirectory) -> None:
             figures = [summary[part][name] for name in ("accuracy", "cross_entropy", "loss")]
             accuracy, cross_entropy, loss = ("nan" if f is None else f"{f:.4f}" for f in figures)
             print(f"{part:12}{accuracy:>10}{cross_entropy:>15}{loss:>10}")
+    if (directory.path / run_directory.STATISTICS).is_file():
+        print(f"\nLayers on the test images:\n{_layers(directory)}")
     print(f"\nResults are in {directory.path}:")
     for entry in sorted(directory.path.glob("[!.]*")):
         print(f"  {entry.name}{'/' if entry.is_dir() else ''}")
+
+
+def _layers(directory: RunDirectory) -> str:
+    """The table of the layers after the last epoch."""
+    # Here, since it imports NumPy, which takes longer than a mistake should.
+    from keras_bnact import statistics
+
+    rows = directory.read_csv(run_directory.STATISTICS)
+    records = []
+    for row in rows:
+        if row["epoch"] == rows[-1]["epoch"]:
+            whole = ("channels", "constant_channels", "non_finite_channels")
+            numbers = {name: float(row[name]) for name in statistics.FIGURES}
+            numbers |= {name: int(row[name]) for name in whole}
+            bound = float(row["bound"]) if row["bound"] else None
+            records.append({**row, **numbers, "bound": bound})
+    return statistics.table(records)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ A reader never sees half a file: everything is written beside its place and then
 """
 
 import contextlib
+import csv
 import enum
 import fcntl
+import io
 import json
 import math
 import os
@@ -19,12 +21,25 @@ from train.errors import UsageError
 FLAGS = "flags.txt"
 ENVIRONMENT = "environment.json"
 HISTORY = "history.csv"
+STATISTICS = "statistics.csv"
+CHANNELS = "channels.npz"
 SUMMARY = "summary.json"
 MODEL = "model.keras"
 SAVED_MODEL = "saved_model"
 TENSORBOARD = "tensorboard"
 CHECKPOINT = "checkpoint"
-NAMES = (FLAGS, ENVIRONMENT, HISTORY, SUMMARY, MODEL, SAVED_MODEL, TENSORBOARD, CHECKPOINT)
+NAMES = (
+    FLAGS,
+    ENVIRONMENT,
+    HISTORY,
+    STATISTICS,
+    CHANNELS,
+    SUMMARY,
+    MODEL,
+    SAVED_MODEL,
+    TENSORBOARD,
+    CHECKPOINT,
+)
 
 PARTIAL = ".partial-"
 DELETED_FLAGS = f"{PARTIAL}deleted-{FLAGS}"
@@ -136,6 +151,17 @@ class RunDirectory:
     def write_text(self, name: str, text: str) -> None:
         with self.writing(name) as path:
             path.write_text(text)
+
+    def write_csv(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Writes rows of the same columns, at least one."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        self.write_text(name, text.getvalue())
+
+    def read_csv(self, name: str) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO((self.path / name).read_text())))
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes JSON; a number that is not finite becomes null."""

@@ -1,7 +1,5 @@
 """One run: a model trained on a data set, from wherever it stopped to its results."""
 
-import csv
-import io
 import statistics
 import sys
 import time
@@ -11,8 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_bnact import export_saved_model, models
-from train import datasets, environment, options, run_directory
+from keras_bnact import export_saved_model, measure, models
+from keras_bnact.statistics import FIGURES
+from train import datasets, environment, measurements, options, run_directory
 from train.checkpoint import Checkpoint
 from train.datasets import ImageSet
 from train.run_directory import RunDirectory
@@ -40,13 +39,21 @@ def run(flags: Any, directory: RunDirectory, strategy: Any) -> dict[str, Any]:
     _announce(flags, images, model, checkpoint)
     fit(model, judge, flags, images, checkpoint, directory)
     judge.set_weights(model.get_weights())
+    measured = measure(
+        judge, images.test.test_batches(), histograms=measurements.histograms(judge, flags.seed)
+    )
     summary = summarize(judge, images, checkpoint, flags.batch_size)
+    summary["statistics"] = {name: getattr(measured, name) for name in FIGURES}
     with directory.writing(run_directory.MODEL) as path:
         network.save(path)
     if flags.export == "saved_model":
         with directory.writing(run_directory.SAVED_MODEL) as path:
             export_saved_model(network, path)
-    write_history(checkpoint.history, directory)
+    directory.write_csv(run_directory.HISTORY, checkpoint.history)
+    earlier = [row for row in checkpoint.statistics if row["epoch"] != checkpoint.epochs]
+    rows = earlier + measurements.rows(checkpoint.epochs, measured)
+    directory.write_csv(run_directory.STATISTICS, rows)
+    measurements.write_channels(measured, directory)
     directory.write_json(run_directory.SUMMARY, summary)
     tf.io.gfile.rmtree(str(directory.path / run_directory.CHECKPOINT))
     return summary
@@ -87,6 +94,7 @@ def fit(
     there are some, else on the test images.
     """
     epochs = range(checkpoint.epochs, flags.epochs)
+    every = flags.statistics_every
     if not epochs or stops_early(checkpoint.history, flags.early_stopping_patience):
         return
     model.fit(
@@ -99,6 +107,7 @@ def fit(
                 lambda epoch: learning_rate(flags.learning_rate, flags.learning_rate_drops, epoch)
             ),
             _Evaluate(judge, images),
+            *([_Measure(judge, images, checkpoint, every)] if every else []),
             _Record(checkpoint, directory),
             _StopEarly(checkpoint, flags.early_stopping_patience),
             keras.callbacks.TensorBoard(
@@ -153,15 +162,6 @@ def summarize(
     return summary
 
 
-def write_history(history: list[dict[str, float]], directory: RunDirectory) -> None:
-    """Writes all finished epochs, a row each."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    directory.write_text(run_directory.HISTORY, text.getvalue())
-
-
 def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer | None) -> None:
     # The metric is the cross-entropy alone; Keras' loss holds the weight penalties too.
     model.compile(
@@ -189,8 +189,29 @@ class _Evaluate(keras.callbacks.Callback):
         logs |= {f"{self.prefix}{name}": figures[name] for name in METRICS}
 
 
+class _Measure(keras.callbacks.Callback):
+    """Measures the first epoch and every so many; their means go into the logs of all.
+
+    After `_Evaluate`, which gives the judge its weights. What an epoch repeats comes from the
+    checkpoint, so that a resumed run writes what an undisturbed one does.
+    """
+
+    def __init__(self, judge: keras.Model, images: ImageSet, checkpoint: Checkpoint, every: int):
+        super().__init__()
+        self.judge, self.checkpoint, self.every = judge, checkpoint, every
+        self.batches = images.test.test_batches()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 0 or (epoch + 1) % self.every == 0:
+            measured = measure(self.judge, self.batches, verbose=0)
+            self.checkpoint.statistics += measurements.rows(epoch + 1, measured)
+            logs |= {name: getattr(measured, name) for name in FIGURES}
+        else:
+            logs |= {name: self.checkpoint.history[-1][name] for name in FIGURES}
+
+
 class _Record(keras.callbacks.Callback):
-    """Saves the checkpoint at the end of every epoch, and `history.csv` from it."""
+    """Saves the checkpoint at the end of every epoch, and the tables from it."""
 
     def __init__(self, checkpoint: Checkpoint, directory: RunDirectory):
         super().__init__()
@@ -208,7 +229,9 @@ class _Record(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, **logs, "learning_rate": rate}
         total = time.perf_counter() - self.began
         self.checkpoint.save(row, self.trained - self.began, total)
-        write_history(self.checkpoint.history, self.directory)
+        self.directory.write_csv(run_directory.HISTORY, self.checkpoint.history)
+        if self.checkpoint.statistics:
+            self.directory.write_csv(run_directory.STATISTICS, self.checkpoint.statistics)
 
 
 class _StopEarly(keras.callbacks.Callback):

@@ -1,0 +1,175 @@
+"""Time and memory of measuring a network, over those of a bare `model.evaluate`.
+
+    python -m benchmarks.statistics
+
+On `vgg16_11` (tanh, 32x32 images of noise), in both orders and at quarter and full width. All
+that is compared takes turns, in a process of its own for each network, so that a machine whose
+speed drifts slows all; ratios are medians of the rounds. Printed are
+
+- measure / evaluate: `keras_bnact.measure` and `model.evaluate` on the same `tf.data.Dataset`;
+- literal / measure: the paper's Algorithms 1 and 2 (`tests/algorithms.py`), which run the network
+  six times, each pass compiled;
+- training: an epoch with `ActivationStatistics` on the same images as it trains on over one
+  without, after the first;
+- memory: the largest resident size of a process that measures, or runs the literal algorithms,
+  over that of one that evaluates.
+"""
+
+import concurrent.futures
+import itertools
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import app, flags
+
+from train import devices
+
+ROUNDS = flags.DEFINE_integer("rounds", 11, "Timed rounds.", lower_bound=1)
+LONG_ROUNDS = flags.DEFINE_integer(
+    "long_rounds", 3, "Timed rounds of the literal algorithms and of training.", lower_bound=1
+)
+IMAGES = flags.DEFINE_integer(
+    "images", 1024, "Images at full width; four times as many at a quarter.", lower_bound=256
+)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Images a batch.", lower_bound=4)
+WIDTHS = flags.DEFINE_multi_float("width", [1.0, 0.25], "Factors on the numbers of filters.")
+
+ORDERS = ("convention", "swap")
+# CIFAR has a test image for five training images.
+TRAINING_IMAGES_A_TEST_IMAGE = 5
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Prints a row for every width and order as it is measured."""
+    if len(arguments) > 1:
+        raise app.UsageError(f"'{arguments[1]}' is no flag.")
+    print(
+        f"vgg16_11, tanh, batches of {BATCH_SIZE.value}; medians of {ROUNDS.value} rounds "
+        f"({LONG_ROUNDS.value} of literal and training)\n"
+    )
+    print(
+        f"{'':18}{'images/s':>10}{'measure / evaluate':>26}{'literal':>12}{'training':>11}"
+        f"{'memory / evaluate':>22}\n"
+        f"{'width':>6} {'order':<11}{'evaluate':>10}{'median':>12}{'min':>7}{'max':>7}"
+        f"{'/ measure':>12}{'+ callback':>11}{'measure':>11}{'literal':>11}"
+    )
+    for width, order in itertools.product(WIDTHS.value, ORDERS):
+        images = int(IMAGES.value / max(width, 0.25))
+        job = width, order, images, BATCH_SIZE.value
+        seconds = _in_a_process(times, *job, ROUNDS.value, LONG_ROUNDS.value)
+        peaks = {what: _in_a_process(peak, what, *job) for what in JOBS}
+        ratios = [m / e for m, e in zip(seconds["measure"], seconds["evaluate"], strict=True)]
+        print(
+            f"{width:>6g} {order:<11}{images / statistics.median(seconds['evaluate']):>10.0f}"
+            f"{statistics.median(ratios):>12.3f}{min(ratios):>7.2f}{max(ratios):>7.2f}"
+            f"{_median_ratio(seconds, 'literal', 'beside literal'):>12.2f}"
+            f"{_median_ratio(seconds, 'training measured', 'training'):>11.3f}"
+            f"{peaks['measure'] / peaks['evaluate']:>11.3f}"
+            f"{peaks['literal'] / peaks['evaluate']:>11.3f}"
+        )
+        sys.stdout.flush()
+
+
+def times(
+    width: float, order: str, images: int, batch_size: int, rounds: int, long_rounds: int
+) -> dict[str, list[float]]:
+    """Seconds of each round of each thing that is compared."""
+    import keras
+
+    from keras_bnact.callbacks import ActivationStatistics
+
+    model, data = _network_and_data(width, order, images, batch_size)
+    jobs = {name: make(model, data) for name, make in JOBS.items()}
+    few = data.take(max(1, images // TRAINING_IMAGES_A_TEST_IMAGE // batch_size))
+
+    def train(callbacks: list[keras.callbacks.Callback]) -> Callable[[], Any]:
+        return lambda: model.fit(data, verbose=0, shuffle=False, callbacks=callbacks)
+
+    turns = [{name: jobs[name] for name in ("evaluate", "measure")}] * rounds
+    turns += [{"beside literal": jobs["measure"], "literal": jobs["literal"]}] * long_rounds
+    turns += [
+        {"training": train([]), "training measured": train([ActivationStatistics(few)])}
+    ] * long_rounds
+    for warm_up in [turns[0], turns[rounds], turns[-1]]:
+        for job in warm_up.values():
+            job()
+    seconds: dict[str, list[float]] = {}
+    for turn in turns:
+        for name, job in turn.items():
+            begin = time.perf_counter()
+            job()
+            seconds.setdefault(name, []).append(time.perf_counter() - begin)
+    return seconds
+
+
+def peak(what: str, width: float, order: str, images: int, batch_size: int) -> int:
+    """Largest resident size of this process once it has done one of the jobs."""
+    job = JOBS[what](*_network_and_data(width, order, images, batch_size))
+    for _ in range(2):
+        job()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _evaluate(model: Any, data: Any) -> Callable[[], Any]:
+    return lambda: model.evaluate(data, verbose=0)
+
+
+def _measure(model: Any, data: Any) -> Callable[[], Any]:
+    from keras_bnact import measure
+
+    return lambda: measure(model, data, verbose=0)
+
+
+def _literal(model: Any, data: Any) -> Callable[[], Any]:
+    from tests import algorithms
+
+    images = data.map(lambda image, label: image)
+    number = sum(len(batch) for batch in images)
+    get_activation, get_block = algorithms.getters(model)
+
+    def run():
+        algorithms.algorithm_1(images, get_activation, number)
+        for empirical in (False, True):
+            algorithms.algorithm_2(images, get_activation, get_block, number, empirical)
+
+    return run
+
+
+JOBS = {"evaluate": _evaluate, "measure": _measure, "literal": _literal}
+
+
+def _network_and_data(width: float, order: str, images: int, batch_size: int) -> tuple[Any, Any]:
+    with devices.native_messages_held_back():
+        import keras
+        import numpy as np
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()
+    from keras_bnact.models import VGG16
+
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    model = VGG16(11, order=order, width=width)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    pixels = rng.normal(0, 1, (images, 32, 32, 3)).astype("float32")
+    labels = rng.integers(0, 10, images)
+    return model, tf.data.Dataset.from_tensor_slices((pixels, labels)).batch(batch_size)
+
+
+def _in_a_process(function: Callable, *arguments: Any) -> Any:
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as executor:
+        return executor.submit(function, *arguments).result()
+
+
+def _median_ratio(seconds: dict[str, list[float]], one: str, other: str) -> float:
+    return statistics.median(a / b for a, b in zip(seconds[one], seconds[other], strict=True))
+
+
+if __name__ == "__main__":
+    app.run(main)
