@@ -18,6 +18,7 @@ speed drifts slows all; ratios are medians of the rounds. Printed are
 import concurrent.futures
 import itertools
 import multiprocessing
+import os
 import resource
 import statistics
 import sys
@@ -144,12 +145,10 @@ JOBS = {"evaluate": _evaluate, "measure": _measure, "literal": _literal}
 
 
 def _network_and_data(width: float, order: str, images: int, batch_size: int) -> tuple[Any, Any]:
-    with devices.native_messages_held_back():
-        import keras
-        import numpy as np
-        import tensorflow as tf
+    import keras
+    import numpy as np
+    import tensorflow as tf
 
-        tf.config.list_logical_devices()
     from keras_bnact.models import VGG16
 
     keras.utils.set_random_seed(0)
@@ -162,6 +161,8 @@ def _network_and_data(width: float, order: str, images: int, batch_size: int) ->
 
 
 def _in_a_process(function: Callable, *arguments: Any) -> Any:
+    # Before TensorFlow is imported there: its messages are not for the table.
+    os.environ.setdefault(devices.LOG_LEVEL, "3")
     spawn = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as executor:
         return executor.submit(function, *arguments).result()

@@ -22,7 +22,7 @@ def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[An
         An iterator over batches: arrays or tensors, nested as in `data`.
 
     Raises:
-        ValueError: For anything else, no examples, or arrays of different lengths.
+        ValueError: For anything else, a batch size below 1, or arrays of different lengths.
 
     Example:
 
@@ -31,6 +31,8 @@ def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[An
     >>> [len(batch) for batch in batches(np.zeros((5, 3)), batch_size=2)]
     [2, 2, 1]
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more; got {batch_size}.")
     return itertools.islice(_all(data, batch_size), steps)
 
 

@@ -15,8 +15,9 @@ FUSED_DTYPES = ("float32", "bfloat16", "float16")
 # sums and the step's rows stay in a core's cache.
 LOOP_ROWS = 8
 LOOP_ROW_ELEMENTS = 2048
-# Elements an image above which the loop is worth compiling.
+# Elements an image, and a step, from which on the loop is worth its while.
 LOOP_WORTHWHILE = 4096
+LOOP_STEP_WORTHWHILE = 1024
 LOOP_MAX_PARTS = 16
 
 
@@ -283,7 +284,8 @@ def _loop_shape(shape: tf.TensorShape) -> tuple[int, int]:
         return 0, 0
     positions = math.prod(shape[1:-1])
     repeats = _divisor(positions, LOOP_ROW_ELEMENTS // shape[-1])
-    return _divisor(positions // repeats, LOOP_ROWS), repeats
+    rows = _divisor(positions // repeats, LOOP_ROWS)
+    return (rows, repeats) if rows * repeats * shape[-1] >= LOOP_STEP_WORTHWHILE else (0, 0)
 
 
 def _divisor(number: int, at_most: int) -> int:

@@ -122,7 +122,8 @@ class _Layer:
 class _Frame:
     """What the batches of one measurement have in common.
 
-    `spans` has the lowest and the highest value of every histogram of every layer.
+    `spans` has the lowest and the highest value of every histogram of every layer,
+    `largest_batch` the number of examples that a replica has of a full batch.
     """
 
     shift: np.ndarray
@@ -164,6 +165,7 @@ class _Program:
         from keras_bnact import _tensorflow
 
         self.layers: list[_Layer] = []
+        self.replicas = model.distribute_strategy.num_replicas_in_sync
         watch = Watch(model, _tensorflow.graph, _tensorflow.origin)
         # Weak, so that a program does not keep the model alive that it is kept for.
         model = weakref.ref(model)
@@ -206,7 +208,8 @@ class _Program:
 
     def frame(self, batch: Any) -> _Frame:
         """What the first batch tells of the channels, of which a part will do for the shift."""
-        neutral = self.neutral(len(keras.tree.flatten(batch)[0]))
+        examples = len(keras.tree.flatten(batch)[0])
+        neutral = self.neutral(-(-examples // self.replicas))
         few = keras.tree.map_structure(lambda array: array[:SCOUTS], batch)
         start = self.run(batch if len(neutral.spans) else few, neutral)
         shift, scale = start.sums.standardisation()

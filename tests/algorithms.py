@@ -23,7 +23,7 @@ def algorithm_1(batches, get_activation, N):
     return [float(tf.reduce_mean(tf.abs(channels))) for channels in skewness]
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def statistics(x, mean, variance, condition, get_activation, N):
     batch_statistics = []
     for i, X in enumerate(get_activation(x)):
@@ -50,12 +50,12 @@ def algorithm_2(batches, get_activation, get_block, N, empirical=False, lecun_ta
     return [float(s) for s in accumulated(saturation(x, upper, get, N) for x in batches)]
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def maximum(x, get_block):
     return [tf.reduce_max(tf.abs(flat(X)), 0) for X in get_block(x)]
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def saturation(x, upper, get, N):
     saturations = []
     for i, X in enumerate(get(x)):

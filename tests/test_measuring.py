@@ -15,7 +15,7 @@ from keras_bnact.models import VGG16
 
 POLICIES = ("float32", "mixed_float16", "mixed_bfloat16", "float64")
 # Of one example; ranks 2 to 5 with the batch, below and above where TensorFlow sums in a loop.
-SHAPES = ((6,), (5, 6), (7, 5, 6), (32, 32, 8), (3, 4, 5, 6), (8, 8, 16, 8))
+SHAPES = ((6,), (5, 6), (997, 8), (7, 5, 6), (32, 32, 8), (3, 4, 5, 6), (8, 8, 16, 8))
 
 
 def predict(model, x, batch_size=10):
@@ -376,6 +376,8 @@ def test_mistakes(rng):
         measure(model, 7)
     with pytest.raises(ValueError, match="got 0"):
         measure(model, x, steps=0)
+    with pytest.raises(ValueError, match="batch_size must be 1 or more; got 0"):
+        measure(model, x, batch_size=0)
     with pytest.raises(ValueError, match="is not built"):
         measure(keras.Sequential([layers.Dense(2)]), x)
     linear = keras.Sequential([keras.Input((3,)), layers.Dense(4), layers.Softmax()])
