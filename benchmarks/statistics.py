@@ -9,10 +9,10 @@ speed drifts slows all; ratios are medians of the rounds. Printed are
 - measure / evaluate: `keras_bnact.measure` and `model.evaluate` on the same `tf.data.Dataset`;
 - literal / measure: the paper's Algorithms 1 and 2 (`tests/algorithms.py`), which run the network
   six times, each pass compiled;
-- training: an epoch with `ActivationStatistics` on the same images as it trains on over one
-  without, after the first;
+- training + callback: `fit` for an epoch with `ActivationStatistics` on a fifth as many images,
+  over one without;
 - memory: the largest resident size of a process that measures, or runs the literal algorithms,
-  over that of one that evaluates.
+  over that of one that evaluates, and that in MB. They have TensorFlow and the images in common.
 """
 
 import concurrent.futures
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     print(
         f"{'':18}{'images/s':>10}{'measure / evaluate':>26}{'literal':>12}{'training':>11}"
-        f"{'memory / evaluate':>22}\n"
+        f"{'memory / evaluate':>22}{'MB':>7}\n"
         f"{'width':>6} {'order':<11}{'evaluate':>10}{'median':>12}{'min':>7}{'max':>7}"
         f"{'/ measure':>12}{'+ callback':>11}{'measure':>11}{'literal':>11}"
     )
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> None:
             f"{_median_ratio(seconds, 'literal', 'beside literal'):>12.2f}"
             f"{_median_ratio(seconds, 'training measured', 'training'):>11.3f}"
             f"{peaks['measure'] / peaks['evaluate']:>11.3f}"
-            f"{peaks['literal'] / peaks['evaluate']:>11.3f}"
+            f"{peaks['literal'] / peaks['evaluate']:>11.3f}{peaks['evaluate'] / 1024:>7.0f}"
         )
         sys.stdout.flush()
 
@@ -86,7 +86,7 @@ def times(
 
     model, data = _network_and_data(width, order, images, batch_size)
     jobs = {name: make(model, data) for name, make in JOBS.items()}
-    few = data.take(max(1, images // TRAINING_IMAGES_A_TEST_IMAGE // batch_size))
+    few = data.take(max(1, round(images / TRAINING_IMAGES_A_TEST_IMAGE / batch_size)))
 
     def train(callbacks: list[keras.callbacks.Callback]) -> Callable[[], Any]:
         return lambda: model.fit(data, verbose=0, shuffle=False, callbacks=callbacks)

@@ -12,9 +12,9 @@ def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[An
     """The batches of `data`, in its own order, each as `data` gives it.
 
     Args:
-        data: A `tf.data.Dataset`, a `keras.utils.PyDataset`, a data loader, a generator or a
-            list of batches; or arrays with as many examples each: one, a list or dict of several
-            inputs, or a tuple `(x, y)` or `(x, y, sample_weight)` of those.
+        data: A `tf.data.Dataset`, a `keras.utils.PyDataset`, a data loader or a generator of
+            batches, or a list of batches `(x, y)`; or arrays with as many examples each: one, a
+            list or dict of several inputs, or a tuple `(x, y)` or `(x, y, sample_weight)` of those.
         batch_size: Examples a batch of arrays, 1 or more.
         steps: Stop after so many batches. Default: all there are.
 
@@ -22,7 +22,8 @@ def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[An
         An iterator over batches: arrays or tensors, nested as in `data`.
 
     Raises:
-        ValueError: For anything else, a batch size below 1, or arrays of different lengths.
+        ValueError: For anything else, data without end and no `steps`, a batch size below 1, or
+            arrays of different lengths.
 
     Example:
 
@@ -33,7 +34,10 @@ def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[An
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more; got {batch_size}.")
-    return itertools.islice(_all(data, batch_size), steps)
+    if steps is None and _endless(data):
+        raise ValueError("The data has no end: give `steps`, the number of batches to read.")
+    filled = (batch for batch in _all(data, batch_size) if len(keras.tree.flatten(batch)[0]))
+    return itertools.islice(filled, steps)
 
 
 def inputs(batch: Any) -> Any:
@@ -68,6 +72,13 @@ def _all(data: Any, batch_size: int) -> Iterator[Any]:
             f"got {type(data).__name__}."
         )
     yield from data
+
+
+def _endless(data: Any) -> bool:
+    if isinstance(data, keras.utils.PyDataset):
+        return data.num_batches is None
+    # What tf.data says of a repeated data set.
+    return hasattr(data, "cardinality") and int(data.cardinality()) == -1
 
 
 def _arrays(data: Any) -> list[Any]:

@@ -1,15 +1,16 @@
 """Running models in programs that are compiled once and kept as long as the model."""
 
+import contextlib
 import dataclasses
 import inspect
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import keras
 
-# For each model its layers, and by key what was compiled for them.
-_COMPILED: weakref.WeakKeyDictionary[keras.Model, tuple[Any, dict[Hashable, Any]]] = (
+# For each model what it was made of, and by key what was compiled for that.
+_COMPILED: weakref.WeakKeyDictionary[keras.Model, tuple["_Parts", dict[Hashable, Any]]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -17,17 +18,43 @@ _COMPILED: weakref.WeakKeyDictionary[keras.Model, tuple[Any, dict[Hashable, Any]
 def compiled_once(model: keras.Model, key: Hashable, make: Callable[[], Any]) -> Any:
     """What `make` gave when it was first called for this model and key.
 
-    It is made anew once the model has other layers, or layers another `activation`. It must
-    not refer to the model, which would then never be freed.
+    It is made anew once `model.compile` was called, or the model has other layers or weights, or
+    a layer another `activation`, dtype policy, quantization or `trainable`. It must not refer to
+    the model, which would then never be freed.
     """
-    layers = [(id(layer), id(vars(layer).get("activation"))) for layer in model._flatten_layers()]
+    parts = _Parts(model)
     known, made = _COMPILED.get(model, (None, {}))
-    if layers != known:
+    if known is None or not known.are(parts):
         made = {}
-        _COMPILED[model] = layers, made
+        _COMPILED[model] = parts, made
     if key not in made:
         made[key] = make()
     return made[key]
+
+
+class _Parts:
+    """What a model's compiled functions depend on."""
+
+    def __init__(self, model: keras.Model):
+        layers = model._flatten_layers()
+        objects = [*layers, *model.weights]
+        objects += [vars(layer).get("activation") for layer in layers]
+        # Made anew by `model.compile`.
+        objects += [getattr(model, name, None) for name in ("_compile_loss", "optimizer")]
+        # Weak: the parts of a model may refer to it.
+        self.objects = [weakref.ref(part) for part in objects if part is not None]
+        self.settings = [
+            (layer.dtype_policy.name, getattr(layer, "quantization_mode", None), layer.trainable)
+            for layer in layers
+        ]
+
+    def are(self, others: "_Parts") -> bool:
+        """Whether these are still there and the same."""
+        return (
+            self.settings == others.settings
+            and len(self.objects) == len(others.objects)
+            and all(a() is b() for a, b in zip(self.objects, others.objects, strict=True))
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +88,25 @@ def signature(batch: Any, other: Any = None) -> Any:
 
 def forward(model: keras.Model, batch: Any, training: bool) -> Any:
     """The model's outputs, also if its `call` takes no `training`."""
+    expected = getattr(model, "inputs", None)
+    given = keras.tree.flatten(batch)
+    if expected and len(given) != len(expected):
+        raise ValueError(
+            f"Model '{model.name}' takes {len(expected)} inputs, and a batch of the data has "
+            f"{len(given)}. A list is taken for several inputs, not for batches."
+        )
     if "training" in inspect.signature(model.call).parameters:
         return model(batch, training=training)
     return model(batch)
 
 
 def check_built(model: keras.Model) -> None:
-    """Refuses a model that has no weights yet, or whose backend cannot be measured on."""
+    """Refuses what is no model, has no weights yet, or is on a backend that cannot be measured."""
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"Give a Keras model; got {type(model).__name__}. A saved one is loaded by "
+            "keras.saving.load_model."
+        )
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"Models are measured on TensorFlow, and Keras' backend is "
@@ -78,3 +117,20 @@ def check_built(model: keras.Model) -> None:
             f"Model '{model.name}' is not built: call it on a batch, or give it an input shape, "
             "before it is measured."
         )
+
+
+@contextlib.contextmanager
+def without_penalties(model: keras.Model) -> Iterator[None]:
+    """Takes weight and activity regularizers off the model for the length of the block."""
+    holders = [(variable, "regularizer") for variable in model.weights]
+    holders += [(layer, "activity_regularizer") for layer in model._flatten_layers()]
+    old = [(holder, name, getattr(holder, name, None)) for holder, name in holders]
+    try:
+        for holder, name, regularizer in old:
+            if regularizer is not None:
+                setattr(holder, name, None)
+        yield
+    finally:
+        for holder, name, regularizer in old:
+            if regularizer is not None:
+                setattr(holder, name, regularizer)

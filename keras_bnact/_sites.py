@@ -26,6 +26,18 @@ ACTIVATION_LAYERS = (
 )
 # Functions that are not what the paper means by an activation.
 LEFT_OUT = ("linear", "softmax", "log_softmax")
+# At inference they give what they take, so that what follows them follows it directly.
+TRANSPARENT = (
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+    keras.layers.AlphaDropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.ActivityRegularization,
+    keras.layers.Identity,
+)
 # What these call is called once for every time step.
 LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
 DENSE_LAYERS = (keras.layers.Dense, keras.layers.EinsumDense)
@@ -40,6 +52,7 @@ class Call:
         path: The layers around it, from the outside, and itself.
         activation: The function, or the layer where that is an activation; None for others.
         inputs, outputs: The first argument, and what came back.
+        training: The argument of that name, or None.
     """
 
     layer: keras.layers.Layer
@@ -47,6 +60,7 @@ class Call:
     activation: Callable | None
     inputs: Any
     outputs: Any
+    training: bool | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +73,7 @@ class Site:
         bound: Its bound, None where it has none or none is known.
         inputs, outputs: The activation's tensors.
         normalization: The batch normalization that follows directly, or None.
+        by_batch: Whether that is called with `training=True`, whatever the model is called with.
         normalized: Whether batch normalization stands directly before or after.
         layer: The weight layer before the activation, or None.
         layer_inputs: What that layer took, or None.
@@ -71,6 +86,7 @@ class Site:
     inputs: Any
     outputs: Any
     normalization: keras.layers.BatchNormalization | None
+    by_batch: bool
     normalized: bool
     layer: keras.layers.Layer | None
     layer_inputs: Any
@@ -89,6 +105,7 @@ class Watch:
 
     def __init__(self, model: keras.Model, scope: Callable[[], Any], origin: Callable[[Any], Any]):
         self.scope, self.origin = scope, origin
+        self._model = model
         self._layers = model._flatten_layers(include_self=False)
         self._in_blocks = {
             id(layer.activation) for layer in self._layers if isinstance(layer, BoundedBlock)
@@ -100,7 +117,12 @@ class Watch:
         """Wraps what is watched; puts everything back at the end of the block."""
         with contextlib.ExitStack() as originals:
             for layer in self._layers:
-                originals.enter_context(_replaced(layer, "call", self._watched_call(layer)))
+                # What Keras calls in the place of `call` once a layer is quantized.
+                quantized = getattr(layer, "quantization_mode", None) is not None
+                name = "quantized_call" if quantized else "call"
+                watched = self._watched_call(layer, getattr(layer, name))
+                originals.enter_context(_replaced(layer, name, watched))
+            for layer in [self._model, *self._layers]:
                 if self._has_activation(layer):
                     function = self._watched_function(layer, layer.activation)
                     originals.enter_context(_replaced(layer, "activation", function))
@@ -125,8 +147,7 @@ class Watch:
             if call.activation is not None
         ]
 
-    def _watched_call(self, layer: keras.layers.Layer) -> Callable:
-        function = layer.call
+    def _watched_call(self, layer: keras.layers.Layer, function: Callable) -> Callable:
         activation = layer if self._is_activation(layer) else None
 
         def call(*arguments, **keywords):
@@ -135,7 +156,7 @@ class Watch:
             self._local.path.append(layer)
             try:
                 outputs = function(*arguments, **keywords)
-                self._record(layer, activation, arguments, outputs)
+                self._record(layer, activation, arguments, keywords, outputs)
             finally:
                 self._local.path.pop()
             return outputs
@@ -146,7 +167,7 @@ class Watch:
         def activation(*arguments, **keywords):
             outputs = function(*arguments, **keywords)
             if hasattr(self._local, "calls") and not isinstance(layer, LOOPS):
-                self._record(layer, function, arguments, outputs)
+                self._record(layer, function, arguments, keywords, outputs)
             return outputs
 
         return activation
@@ -165,13 +186,20 @@ class Watch:
             and not _left_out(function)
         )
 
-    def _record(self, layer, activation, arguments, outputs) -> None:
-        if not arguments or not hasattr(outputs, "shape") or self.scope() != self._local.scope:
+    def _record(self, layer, activation, arguments, keywords, outputs) -> None:
+        inputs = next(iter((*arguments, *keywords.values())), None)
+        if not hasattr(outputs, "shape") or not hasattr(inputs, "shape"):
             return
-        path = tuple(self._local.path)
+        if self.scope() != self._local.scope:
+            return
+        # The model itself is not among what it calls.
+        path = tuple(self._local.path) or (layer,)
         if any(isinstance(o, LOOPS) or self._is_activation(o) for o in path[:-1]):
             activation = None
-        self._local.calls.append(Call(layer, path, activation, arguments[0], outputs))
+        if len(outputs.shape) < 2:
+            activation = None
+        training = keywords.get("training")
+        self._local.calls.append(Call(layer, path, activation, inputs, outputs, training))
 
 
 class _Finder:
@@ -181,16 +209,20 @@ class _Finder:
         self.calls, self.origin = calls, origin
         self.producers: dict[int, Call] = {}
         self.normalizations: dict[int, Call] = {}
+        self.taken: dict[int, Any] = {}
         self.names: set[str] = set()
         for call in calls:
+            if isinstance(call.layer, TRANSPARENT) and call.inputs is not call.outputs:
+                self.taken[id(origin(call.outputs))] = call.inputs
+        for call in calls:
             # The innermost layer that gave a tensor ends first.
-            self.producers.setdefault(id(call.outputs), call)
+            self.producers.setdefault(self._key(call.outputs), call)
             if _is_normalization(call):
-                self.normalizations.setdefault(id(origin(call.inputs)), call)
+                self.normalizations.setdefault(self._key(call.inputs), call)
 
     def site(self, position: int) -> Site:
         call = self.calls[position]
-        after = self.normalizations.get(id(call.outputs))
+        after = self.normalizations.get(self._key(call.outputs))
         before, weights = None, self._producer(call.inputs)
         if weights is not None and _is_normalization(weights):
             before, weights = weights, self._producer(weights.inputs)
@@ -206,6 +238,7 @@ class _Finder:
             inputs=call.inputs,
             outputs=call.outputs,
             normalization=after.layer if after else None,
+            by_batch=bool(after and after.training),
             normalized=normalization is not None,
             layer=weights.layer if weights else None,
             layer_inputs=weights.inputs if weights else None,
@@ -216,8 +249,13 @@ class _Finder:
             ),
         )
 
+    def _key(self, tensor: Any) -> int:
+        """The same for a tensor, its casts and what a transparent layer made of it."""
+        key = id(self.origin(tensor))
+        return self._key(self.taken[key]) if key in self.taken else key
+
     def _producer(self, tensor: Any) -> Call | None:
-        call = self.producers.get(id(self.origin(tensor)))
+        call = self.producers.get(self._key(tensor))
         return call if call is not None and call.activation is None else None
 
     def _owner(self, position: int) -> Call | None:
@@ -265,7 +303,11 @@ def select(sites: Sequence[Site], patterns: str | Sequence[str] | None) -> list[
             if site.normalized or not some_normalized or not isinstance(site.layer, DENSE_LAYERS)
         ]
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    if not patterns:
+        raise ValueError("Name the layers to measure, or give None for the default.")
     for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise ValueError(f"Layers are chosen by name, as text; got {pattern!r}.")
         if not any(fnmatch.fnmatchcase(site.name, pattern) for site in sites):
             raise ValueError(
                 f"No layer that can be measured is called {pattern!r}: there are "

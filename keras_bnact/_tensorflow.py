@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 FUSED_DTYPES = ("float32", "bfloat16", "float16")
@@ -125,7 +126,8 @@ def compiled(function: Callable, model: Any, specs: Any, *arguments: Any) -> Cal
 
     Returns:
         A function of a batch and arguments that returns a dict of NumPy arrays for each replica
-        that took part. A batch with fewer examples than replicas is the first's alone.
+        that took part. With `shared=False`, and for fewer examples than replicas, that is the
+        first alone.
     """
     strategy = model.distribute_strategy
     replicas = strategy.num_replicas_in_sync
@@ -146,12 +148,12 @@ def compiled(function: Callable, model: Any, specs: Any, *arguments: Any) -> Cal
     )
     graph = tf.function(on_all, autograph=False).get_concrete_function(*signature)
 
-    def run(*arguments):
+    def run(*arguments, shared=True):
         batch, *rest = tf.nest.map_structure(
             lambda value, spec: tf.convert_to_tensor(value, spec.dtype), arguments, signature
         )
         takes_part = replicas
-        if len(tf.nest.flatten(batch)[0]) < replicas:
+        if replicas > 1 and (not shared or len(tf.nest.flatten(batch)[0]) < replicas):
             # TensorFlow's convolutions fail on no examples: all replicas take the same ones.
             batch = tf.nest.map_structure(lambda x: tf.concat([x] * replicas, 0), batch)
             takes_part = 1
@@ -187,18 +189,36 @@ def state_restored(model: Any) -> Iterator[None]:
 
     That is all but its trainable weights: moving statistics, seeds and metrics, of each replica.
     """
+    old = [(replica, tf.identity(replica)) for replica in _state(model)]
+    known = {id(replica) for replica, _ in old}
+    try:
+        yield
+    finally:
+        for replica, value in old:
+            replica.assign(value)
+        for replica in _state(model):
+            if id(replica) not in known:
+                # A metric that was made meanwhile.
+                replica.assign(tf.zeros_like(replica))
+
+
+def replicas_agree(model: Any) -> bool:
+    """Whether all replicas have the same moving statistics, as synchronized ones have."""
     strategy = model.distribute_strategy
-    variables = [
+    for variable in model.non_trainable_weights:
+        first, *others = strategy.experimental_local_results(variable.value)
+        if not all(np.array_equal(first, other, equal_nan=True) for other in others):
+            return False
+    return True
+
+
+def _state(model: Any) -> list[Any]:
+    strategy = model.distribute_strategy
+    return [
         replica
         for variable in model.non_trainable_variables + model.metrics_variables
         for replica in strategy.experimental_local_results(variable.value)
     ]
-    values = [tf.identity(variable) for variable in variables]
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
 
 
 def channel_sums(
@@ -262,7 +282,11 @@ def _loop(terms: Callable) -> Callable:
         def add(step, sums, minimum, maximum):
             x = tf.cast(steps[step], dtype)
             summands = terms(x, *vectors)
-            sums = [s + tf.reduce_sum(t, 0) for s, t in zip(sums, summands, strict=True)]
+            # In float64, as the roundings of a channel that hardly varies add up.
+            sums = [
+                s + tf.cast(tf.reduce_sum(t, 0), tf.float64)
+                for s, t in zip(sums, summands, strict=True)
+            ]
             minimum = tf.minimum(minimum, tf.reduce_min(x, 0))
             return step + 1, sums, minimum, tf.maximum(maximum, tf.reduce_max(x, 0))
 
@@ -271,7 +295,12 @@ def _loop(terms: Callable) -> Callable:
         _, sums, minimum, maximum = tf.while_loop(
             lambda step, *_: step < end,
             add,
-            (begin, [zeros] * number, zeros + math.inf, zeros - math.inf),
+            (
+                begin,
+                [tf.cast(zeros, tf.float64)] * number,
+                zeros + math.inf,
+                zeros - math.inf,
+            ),
         )
         return tf.stack(sums), minimum, maximum
 

@@ -29,10 +29,12 @@ class _EveryFewEpochs(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._entries = {}
+        # Compiles what is needed, and shows a mistake before an epoch is spent.
+        self.measure(steps=1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._entries or (epoch + 1) % self.every == 0:
-            self.epochs[epoch] = measured = self.measure()
+            self.epochs[epoch] = measured = self.measure(self.steps)
             self._entries = {self.prefix + name: x for name, x in self.entries(measured).items()}
         if logs is None:
             return
@@ -44,8 +46,8 @@ class _EveryFewEpochs(keras.callbacks.Callback):
             )
         logs |= self._entries
 
-    def measure(self) -> Any:
-        """Measures the model as it is."""
+    def measure(self, steps: int | None) -> Any:
+        """Measures the model as it is, on so many batches."""
         raise NotImplementedError
 
     def entries(self, measured: Any) -> dict[str, float]:
@@ -100,18 +102,18 @@ class ActivationStatistics(_EveryFewEpochs):
         prefix: str = "",
     ):
         super().__init__(data, every, prefix)
-        self.layers, self.histograms = layers, histograms
+        self.layers, self.histograms = _kept(layers), tuple(histograms)
         self.batch_size, self.steps = batch_size, steps
 
-    def measure(self) -> statistics.ModelStatistics:
-        """Measures the model as it is."""
+    def measure(self, steps: int | None) -> statistics.ModelStatistics:
+        """Measures the model as it is, on so many batches."""
         return measure(
             self.model,
             self.data,
             layers=self.layers,
             histograms=self.histograms,
             batch_size=self.batch_size,
-            steps=self.steps,
+            steps=steps,
             verbose=0,
         )
 
@@ -167,21 +169,25 @@ class GradientStatistics(_EveryFewEpochs):
         prefix: str = "",
     ):
         super().__init__(data, every, prefix)
-        self.layers, self.batch_size, self.steps = layers, batch_size, steps
+        self.layers, self.batch_size, self.steps = _kept(layers), batch_size, steps
 
-    def measure(self) -> gradients.ModelGradients:
-        """Measures the model as it is."""
+    def measure(self, steps: int | None) -> gradients.ModelGradients:
+        """Measures the model as it is, on so many batches."""
         return measure_gradients(
             self.model,
             self.data,
             layers=self.layers,
             batch_size=self.batch_size,
-            steps=self.steps,
+            steps=steps,
         )
 
     def entries(self, measured: gradients.ModelGradients) -> dict[str, float]:
         """What goes into the logs, but for the prefix."""
         return _by_layer(measured, gradients.FIGURES)
+
+
+def _kept(layers: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
+    return layers if layers is None or isinstance(layers, str) else tuple(layers)
 
 
 def _by_layer(layers: Sequence[Any], names: Sequence[str]) -> dict[str, float]:

@@ -1,10 +1,9 @@
 """Measuring gradients as training would see them (figure 15 of the paper)."""
 
-import contextlib
 import dataclasses
 import functools
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,7 +11,13 @@ import numpy as np
 from keras import ops
 
 from keras_bnact._batches import batches
-from keras_bnact._compilation import check_built, compiled_once, forward, signature
+from keras_bnact._compilation import (
+    check_built,
+    compiled_once,
+    forward,
+    signature,
+    without_penalties,
+)
 from keras_bnact._sites import Watch, kernels, select
 from keras_bnact.statistics import aligned
 
@@ -141,16 +146,15 @@ def measure_gradients(
     program, specs, results, sizes = None, None, [], []
     with _tensorflow.state_restored(model):
         for batch in batches(data, batch_size, steps):
-            batch = tuple(
-                part for part in keras.utils.unpack_x_y_sample_weight(batch) if part is not None
-            )
-            if len(batch) < 2 and model._compile_loss is not None:
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+            batch = tuple(part for part in (x, y, sample_weight) if part is not None)
+            if y is None and model._compile_loss is not None:
                 raise ValueError("The data holds no labels for the loss: give (x, y).")
             old, specs = specs, signature(batch, specs)
             if specs != old:
                 program = compiled_once(
                     model,
-                    ("gradients", patterns, str(specs), model._compile_loss, model.optimizer),
+                    ("gradients", patterns, str(specs)),
                     functools.partial(_Program, model, specs, patterns),
                 )
             sizes.append(len(keras.tree.flatten(batch)[0]))
@@ -207,7 +211,7 @@ class _Program:
                 outputs["weight"].append(_sum_and_count(of_kernels, scale))
             return {name: ops.stack(rows) for name, rows in outputs.items()}
 
-        with watch.installed(), _without_penalties(model):
+        with watch.installed(), without_penalties(model):
             self._run = _tensorflow.compiled(step, model, specs, np.int32(1))
         if not self.names:
             raise ValueError(
@@ -241,20 +245,3 @@ def _loss_scale(model: keras.Model) -> Any:
     """What the optimizer multiplies the loss by, so that half precision holds the gradients."""
     one = ops.ones(())
     return one if model.optimizer is None else model.optimizer.scale_loss(one)
-
-
-@contextlib.contextmanager
-def _without_penalties(model: keras.Model) -> Iterator[None]:
-    """Takes weight and activity regularizers off the model for the length of the block."""
-    holders = [(variable, "regularizer") for variable in model.weights]
-    holders += [(layer, "activity_regularizer") for layer in model._flatten_layers()]
-    old = [(holder, name, getattr(holder, name, None)) for holder, name in holders]
-    try:
-        for holder, name, regularizer in old:
-            if regularizer is not None:
-                setattr(holder, name, None)
-        yield
-    finally:
-        for holder, name, regularizer in old:
-            if regularizer is not None:
-                setattr(holder, name, regularizer)

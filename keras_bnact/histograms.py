@@ -17,11 +17,12 @@ class Histogram:
 
     The range is `[-bound, bound]` for a bounded activation, else what the first batch spans; for
     a block's output its image under batch normalization. Values beyond are counted in the
-    outermost bins.
+    outermost bins, NaN is not.
 
     Args:
         layers: Names or patterns, as in `measure`. Default: all measured layers.
-        channels: The channels to count one by one; None (default) for one histogram of all.
+        channels: The channel or channels to count one by one; None (default) for one histogram of
+            all.
         of: `"activation"` (default), or `"output"` of the block.
         bins: Number of bins. Default 100.
 
@@ -38,7 +39,7 @@ class Histogram:
     """
 
     layers: str | Sequence[str] = "*"
-    channels: Sequence[int] | None = None
+    channels: int | Sequence[int] | None = None
     of: str = "activation"
     bins: int = 100
 
@@ -47,6 +48,8 @@ class Histogram:
             raise ValueError(f"A histogram is of 'activation' or 'output'; got {self.of!r}.")
         if self.bins < 1:
             raise ValueError(f"A histogram has one bin or more; got {self.bins}.")
+        if isinstance(self.channels, int):
+            object.__setattr__(self, "channels", (self.channels,))
         for name in ("layers", "channels"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
@@ -86,11 +89,16 @@ class Histogram:
             # Batch normalization maps the bins of a channel's activation to those of its output.
             values = ops.take(ops.reshape(x, (-1, x.shape[-1])), self.channels, axis=-1)
         rows = values.shape[-1]
-        position = (ops.cast(values, "float32") - low) * (self.bins / (high - low))
-        number = ops.cast(ops.clip(ops.floor(position), 0, self.bins - 1), "int32")
-        number = ops.reshape(number + self.bins * ops.arange(rows, dtype="int32"), (-1,))
-        counts = ops.bincount(number, minlength=self.bins * rows)
-        return ops.reshape(counts, (rows, self.bins))
+        position = ops.floor((ops.cast(values, "float32") - low) * (self.bins / (high - low)))
+        # A last bin of each row for NaN, which is then left out.
+        position = ops.where(
+            ops.isnan(position),
+            ops.full_like(position, self.bins),
+            ops.clip(position, 0, self.bins - 1),
+        )
+        number = ops.cast(position, "int32") + (self.bins + 1) * ops.arange(rows, dtype="int32")
+        counts = ops.bincount(ops.reshape(number, (-1,)), minlength=(self.bins + 1) * rows)
+        return ops.reshape(counts, (rows, self.bins + 1))[:, :-1]
 
     def span(
         self, bound: float | None, minimum: np.ndarray, maximum: np.ndarray, affine: np.ndarray

@@ -15,7 +15,13 @@ from keras import ops
 
 from keras_bnact import statistics
 from keras_bnact._batches import batches, inputs, number_of_batches
-from keras_bnact._compilation import check_built, compiled_once, forward, signature
+from keras_bnact._compilation import (
+    check_built,
+    compiled_once,
+    forward,
+    signature,
+    without_penalties,
+)
 from keras_bnact._sites import Site, Watch, select
 from keras_bnact.histograms import Histogram
 from keras_bnact.statistics import ChannelSums, ModelStatistics
@@ -48,11 +54,14 @@ def measure(
     The formulas are those of `keras_bnact.statistics`; an activation with no (known) bound is
     measured relative to each channel's largest absolute value. The model stays as it is. It is
     traced at the first call for it; later calls with the same `layers` and `histograms` reuse
-    that, with the weights of the moment.
+    that, with the weights of the moment. Call `model.compile` after you have changed an attribute
+    of a layer by hand, as for Keras' own functions.
 
     Args:
         model: A built Keras model (TensorFlow backend). Under `tf.distribute.MirroredStrategy`
-            every replica takes its share of each batch.
+            every replica takes its share of each batch, unless their moving statistics differ
+            (batch normalization that is not synchronized): then the first replica, which is what
+            is saved, is measured alone.
         data: A `tf.data.Dataset`, a `keras.utils.PyDataset` or other batches to iterate over,
             or arrays. Labels and sample weights are ignored.
         layers: Names or shell patterns (`"conv*"`) of the layers to measure. By default all but
@@ -69,7 +78,8 @@ def measure(
 
     Raises:
         ValueError: For a model that is not built or has nothing to measure, a name that matches
-            no layer, or data without a batch.
+            no layer, data without a batch or without end, and batch normalization that is always
+            called with `training=True`.
 
     Example:
 
@@ -85,22 +95,26 @@ def measure(
     if steps is not None and steps < 1:
         raise ValueError(f"steps must be 1 or more, or None for all batches; got {steps}.")
     check_built(model)
+    from keras_bnact import _tensorflow
+
     patterns = layers if layers is None or isinstance(layers, str) else tuple(layers)
     histograms = tuple(histograms)
+    stream = map(inputs, batches(data, batch_size, steps))
     progress = _Progress(verbose, number_of_batches(data, batch_size, steps))
     program = frame = totals = specs = None
-    for batch in map(inputs, batches(data, batch_size, steps)):
-        old, specs = specs, signature(batch, specs)
-        if specs != old:
-            program = compiled_once(
-                model,
-                ("measure", patterns, histograms, str(specs)),
-                functools.partial(_Program, model, specs, patterns, histograms),
-            )
-            frame = frame or program.frame(batch)
-        result = program.run(batch, frame)
-        totals = result if totals is None else totals + result
-        progress.add()
+    with _tensorflow.state_restored(model):
+        for batch in stream:
+            old, specs = specs, signature(batch, specs)
+            if specs != old:
+                program = compiled_once(
+                    model,
+                    ("measure", patterns, histograms, str(specs)),
+                    functools.partial(_Program, model, specs, patterns, histograms),
+                )
+                frame = frame or program.frame(batch, _tensorflow.replicas_agree(model))
+            result = program.run(batch, frame)
+            totals = result if totals is None else totals + result
+            progress.add()
     progress.finish()
     if totals is None:
         raise ValueError("The data holds no batch to measure.")
@@ -123,13 +137,15 @@ class _Frame:
     """What the batches of one measurement have in common.
 
     `spans` has the lowest and the highest value of every histogram of every layer,
-    `largest_batch` the number of examples that a replica has of a full batch.
+    `largest_batch` the number of examples that a replica has of a full batch. Where batches are
+    not `shared`, the first replica alone measures them.
     """
 
     shift: np.ndarray
     scale: np.ndarray
     spans: np.ndarray
     largest_batch: int
+    shared: bool
 
     def tensors(self) -> tuple[Any, ...]:
         vectors = (self.shift, self.scale, self.spans)
@@ -192,10 +208,10 @@ class _Program:
                 for key in results[0]
             }
 
-        with watch.installed():
+        with watch.installed(), without_penalties(model()):
             self._run = _tensorflow.compiled(step, model(), specs, *self.neutral(1).tensors())
 
-    def neutral(self, largest_batch: int) -> _Frame:
+    def neutral(self, largest_batch: int, shared: bool = True) -> _Frame:
         """Shift 0 and scale 1."""
         channels = self.layers[-1].channels.stop if self.layers else 0
         histograms = sum(len(layer.histograms) for layer in self.layers)
@@ -204,12 +220,13 @@ class _Program:
             np.ones(channels),
             np.tile([0.0, 1.0], (histograms, 1)),
             largest_batch,
+            shared,
         )
 
-    def frame(self, batch: Any) -> _Frame:
+    def frame(self, batch: Any, shared: bool) -> _Frame:
         """What the first batch tells of the channels, of which a part will do for the shift."""
         examples = len(keras.tree.flatten(batch)[0])
-        neutral = self.neutral(-(-examples // self.replicas))
+        neutral = self.neutral(-(-examples // (self.replicas if shared else 1)), shared)
         few = keras.tree.map_structure(lambda array: array[:SCOUTS], batch)
         start = self.run(batch if len(neutral.spans) else few, neutral)
         shift, scale = start.sums.standardisation()
@@ -225,7 +242,9 @@ class _Program:
         ]
         # As the program sees them: in float32.
         shift = shift.astype("float32").astype("float64")
-        return _Frame(shift, scale, np.reshape(spans, (-1, 2)), neutral.largest_batch)
+        return dataclasses.replace(
+            neutral, shift=shift, scale=scale, spans=np.reshape(spans, (-1, 2))
+        )
 
     def run(self, batch: Any, frame: _Frame) -> _Totals:
         """The results of one batch, of all replicas together."""
@@ -237,7 +256,7 @@ class _Program:
                     [result[key].astype("int64") for key in result if key.startswith("counts")],
                     result["affine"],
                 )
-                for result in self._run(batch, *frame.tensors())
+                for result in self._run(batch, *frame.tensors(), shared=frame.shared)
             ),
         )
 
@@ -267,6 +286,11 @@ def _lay_out(chosen: Sequence[Site], histograms: Sequence[Histogram]) -> list[_L
             )
     layers, begin = [], 0
     for site in chosen:
+        if site.by_batch:
+            raise ValueError(
+                f"The output of '{site.name}' is normalized with training=True, by the statistics "
+                "of each batch, and has none of its own: name the other layers to measure."
+            )
         channels = site.outputs.shape[site.channel_axis]
         wanted = tuple(h for h in histograms if h.matches(site.name))
         for histogram in wanted:

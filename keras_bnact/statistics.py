@@ -102,7 +102,8 @@ class ChannelSums:
             spread = self.maximum - self.minimum
             usable = np.isfinite(spread) & (spread > 0)
             scale = np.exp2(-np.floor(np.log2(np.where(usable, spread, 1.0))))
-        return shift, np.clip(scale, 2.0**-100, 2.0**100)
+        # Beyond this, what the first examples do not show would overflow when it is cubed.
+        return shift, np.clip(scale, 2.0**-30, 2.0**30)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +115,7 @@ class LayerHistogram:
         channels: The channel of each row; None where the one row holds all channels.
         edges: Bin edges, of shape `(rows, bins + 1)`.
         counts: Elements in each bin, of shape `(rows, bins)`. Values beyond the range are
-            counted in the outermost bins.
+            counted in the outermost bins, NaN is not counted.
 
     Example:
 
@@ -426,7 +427,9 @@ def summarize(
         factor = np.sqrt(count * (count - 1.0)) / (count - 2.0)
         skewed = (variance > 0.0) & (count > 2.0)
         per_channel = {
-            "channel_saturation": _share(absolute, count, largest if bound is None else bound),
+            "channel_saturation": (
+                _share(absolute, count, largest) if bound is None else absolute / (count * bound)
+            ),
             "channel_skewness": np.where(skewed, factor * cubed / variance**1.5, 0.0),
             "channel_sparsity": 1.0 - _share(output_absolute, count, output_max),
             "channel_mean": np.where(constant, sums.minimum, shift + mean / scale),
@@ -525,8 +528,9 @@ def aligned(rows: Sequence[Sequence[str]], text_columns: int) -> str:
     return "\n".join(lines)
 
 
-def _share(absolute: np.ndarray, count: np.ndarray, largest: Any) -> np.ndarray:
-    return np.where(largest == 0.0, 0.0, absolute / (count * largest))
+def _share(absolute: np.ndarray, count: np.ndarray, largest: np.ndarray) -> np.ndarray:
+    # Rounding may leave the share of a constant channel a little above 1.
+    return np.where(largest == 0.0, 0.0, np.minimum(absolute / (count * largest), 1.0))
 
 
 def _channels_last(values: Any) -> np.ndarray:

@@ -142,6 +142,17 @@ def test_two_data_sets_need_two_names(data):
 
 
 def test_mistakes(data):
+    losses = []
+    with pytest.raises(ValueError, match=r"'frist': there are first, second"):
+        make_model().fit(
+            *data,
+            verbose=0,
+            callbacks=[
+                keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: losses.append(1)),
+                ActivationStatistics(data[0], layers="frist"),
+            ],
+        )
+    assert not losses
     with pytest.raises(ValueError, match="got 0"):
         ActivationStatistics(data[0], every=0)
     with pytest.raises(ValueError, match="used up after one epoch"):

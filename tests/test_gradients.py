@@ -1,5 +1,8 @@
 """`measure_gradients` against gradients taken by hand."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -111,6 +114,37 @@ def test_random_seeds_and_metrics_are_put_back_also_on_an_error(rng):
         np.testing.assert_array_equal(old, np.array(variable))
 
 
+def test_metrics_made_meanwhile_hold_nothing(rng):
+    inputs = keras.Input((3,))
+    hidden = layers.Dense(4, activation="tanh")(inputs)
+    outputs = [layers.Dense(2, name="one")(hidden), layers.Dense(2, name="other")(hidden)]
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", ["mse", "mse"], metrics=["mae", "mae"])
+    x = rng.normal(size=(12, 3)).astype("float32")
+    measure_gradients(model, (x, [np.ones((12, 2), "float32")] * 2))
+    for variable in model.metrics_variables:
+        np.testing.assert_array_equal(np.array(variable), 0.0)
+
+
+def test_what_is_compiled_goes_with_the_model(rng):
+    class Own(keras.Sequential):
+        def own_loss(self, y_true, y_pred):
+            return keras.ops.mean(keras.ops.abs(y_true - y_pred))
+
+    model = Own([keras.Input((3,)), layers.Dense(4, activation="tanh", name="hidden")])
+    x = rng.normal(size=(12, 3)).astype("float32")
+    y = np.zeros((12, 4), "float32")
+    model.compile("sgd", model.own_loss)
+    absolute = measure_gradients(model, (x, y))
+    model.compile("sgd", "mse")
+    squared = measure_gradients(model, (x, y))
+    assert squared[0].weight_gradient != pytest.approx(absolute[0].weight_gradient, rel=0.01)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
 def test_float16_does_not_lose_small_gradients(rng):
     keras.config.set_dtype_policy("mixed_float16")
     model = block_model("swap")
@@ -157,8 +191,9 @@ def test_layers_of_a_network_and_their_table(rng):
 def test_mistakes(rng):
     model = block_model("swap")
     (x, y), *_ = batches_of(rng, (4,))
-    with pytest.raises(ValueError, match="no labels"):
-        measure_gradients(model, x)
+    for data in (x, (x, None, np.ones(4))):
+        with pytest.raises(ValueError, match="no labels"):
+            measure_gradients(model, data)
     with pytest.raises(ValueError, match="not compiled with a loss"):
         measure_gradients(keras.Sequential([keras.Input((2,)), layers.Dense(2)]), np.ones((4, 2)))
     with pytest.raises(ValueError, match="holds no batch"):

@@ -163,6 +163,24 @@ def test_what_is_not_finite_is_reported_by_layer(rng, shape, bad):
     assert second.non_finite_channels == (1 if np.isnan(bad) else 0)
 
 
+def test_roundings_of_a_channel_that_does_not_vary_do_not_add_up():
+    # Summed in float32 alone, the saturation was 1.00001.
+    model = keras.Sequential([keras.Input((64, 64, 64)), layers.ReLU()])
+    x = np.broadcast_to(np.linspace(0.1, 0.9, 64, dtype="float32"), (128, 64, 64, 64))
+    (layer,) = measure(model, x)
+    np.testing.assert_allclose(layer.channel_saturation, 1.0, atol=2e-7)
+    np.testing.assert_allclose(layer.channel_sparsity, 0.0, atol=2e-7)
+    assert layer.channel_sparsity.min() >= 0.0
+
+
+@pytest.mark.parametrize("shape", [(3,), (64, 64, 2)], ids=str)
+def test_first_examples_unlike_the_others(rng, shape):
+    x = rng.uniform(0, 1, (200, *shape)).astype("float32")
+    x[:100] *= 1e-13
+    model = keras.Sequential([keras.Input(shape), layers.ReLU()])
+    assert_measured(measure(model, x, batch_size=50)[0], x.astype("float64"), bound=None)
+
+
 @pytest.mark.parametrize("order", ["swap", "convention", "nobn"])
 @pytest.mark.parametrize("policy", POLICIES[:3])
 def test_blocks(rng, order, policy):
@@ -189,6 +207,41 @@ def test_an_activation_of_another_precision_than_its_normalization(rng):
     x = rng.normal(size=(30, 3)).astype("float32")
     a = predict(keras.Sequential([keras.Input((3,)), block.layer, activation]), x)
     assert_measured(measure(model, x)[0], a, affine(block.normalization, a))
+
+
+@pytest.mark.parametrize("policy", POLICIES[:3])
+def test_stock_normalization_is_known_in_every_precision(policy):
+    keras.config.set_dtype_policy(policy)
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 3)),
+            layers.Conv2D(4, 3),
+            layers.BatchNormalization(),
+            layers.Activation("tanh", name="normalized"),
+            layers.Flatten(),
+            layers.Dense(4, activation="tanh", name="hidden"),
+        ]
+    )
+    assert names(model) == ["normalized"]
+    model = keras.Sequential(
+        [keras.Input((3, 8)), layers.BatchNormalization(axis=1), layers.Activation("tanh")]
+    )
+    assert len(measure(model, np.ones((4, 3, 8)))[0].channel_mean) == 3
+
+
+def test_dropout_between_activation_and_normalization(rng):
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            layers.Activation("tanh"),
+            layers.Dropout(0.5),
+            layers.BatchNormalization(),
+        ]
+    )
+    randomize(model.layers[2], rng)
+    x = rng.normal(size=(50, 3)).astype("float32")
+    a = np.tanh(x.astype("float64"))
+    assert_measured(measure(model, x)[0], a, affine(model.layers[2], a))
 
 
 def test_the_uneven_last_batch_takes_the_same_trace_and_gives_the_same(rng):
@@ -363,6 +416,33 @@ def test_the_name_of_a_function_tells_its_bound_only_where_it_is_known():
     assert "no bound known" in str(measured)
 
 
+def test_arguments_given_by_name(rng):
+    class ByName(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.activation_layer = layers.ReLU(name="relu")
+            self.norm = layers.BatchNormalization()
+            self.activation = keras.activations.tanh
+
+        def call(self, inputs):
+            return self.activation(self.norm(inputs=self.activation_layer(inputs=inputs)))
+
+    model = ByName()
+    x = rng.normal(size=(50, 3)).astype("float32")
+    model(x)
+    randomize(model.norm, rng)
+    relu, tanh = measure(model, x)
+    a = np.maximum(x, 0.0).astype("float64")
+    assert (relu.name, tanh.name) == ("relu", model.name)
+    assert_measured(relu, a, affine(model.norm, a), None)
+
+
+def test_quantized_layers_keep_their_names():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(4, activation="tanh", name="hidden")])
+    model.layers[0].quantize("int8")
+    assert names(model) == ["hidden"]
+
+
 def test_mistakes(rng):
     model = keras.Sequential([keras.Input((3,)), layers.Dense(4, activation="tanh", name="hidden")])
     x = np.ones((4, 3))
@@ -374,6 +454,16 @@ def test_mistakes(rng):
         measure(model, (x, x[:3]))
     with pytest.raises(ValueError, match="got int"):
         measure(model, 7)
+    with pytest.raises(ValueError, match=r"takes 1 inputs.*has 2"):
+        measure(model, [x, x])
+    with pytest.raises(ValueError, match="has no end"):
+        measure(model, tf.data.Dataset.from_tensors(x).repeat())
+    with pytest.raises(ValueError, match="got str"):
+        measure("model.keras", x)
+    with pytest.raises(ValueError, match="Name the layers"):
+        measure(model, x, layers=[])
+    with pytest.raises(ValueError, match=r"chosen by name.*Dense"):
+        measure(model, x, layers=model.layers)
     with pytest.raises(ValueError, match="got 0"):
         measure(model, x, steps=0)
     with pytest.raises(ValueError, match="batch_size must be 1 or more; got 0"):
@@ -413,6 +503,68 @@ def test_a_second_measurement_does_not_trace_again(rng):
     assert counting.traces == traces
     assert_measured(heavier[0], predict(model, x))
     assert heavier[0].saturation > first[0].saturation
+
+
+def change_activation(model):
+    model.layers[0].activation = keras.activations.softsign
+
+
+def change_adapter(model):
+    model.layers[0].enable_lora(2)
+    model.layers[0].lora_kernel_b.assign(np.ones((2, 4)))
+
+
+def change_precision(model):
+    model.layers[0].dtype_policy = "mixed_bfloat16"
+
+
+def change_attribute(model):
+    model.layers[1].negative_slope = 0.9
+    model.compile(loss="mse")
+
+
+@pytest.mark.parametrize(
+    "change", [change_activation, change_adapter, change_precision, change_attribute]
+)
+def test_a_changed_model_is_measured_as_it_is_now(rng, change):
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            layers.Dense(4, activation="tanh", name="hidden"),
+            layers.LeakyReLU(name="leaky"),
+        ]
+    )
+    model.compile(loss="mse")
+    x = rng.normal(size=(40, 3)).astype("float32")
+    before = measure(model, x)
+    change(model)
+    changed = measure(model, x)
+    anew = measure(keras.Sequential([keras.Input((3,)), *model.layers]), x)
+    for layer, expected in zip(changed, anew, strict=True):
+        np.testing.assert_array_equal(layer.channel_mean, expected.channel_mean)
+    assert before.records() != changed.records()
+
+
+def test_normalization_by_the_batch_is_refused_and_not_updated(rng):
+    class ByBatch(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.hidden = layers.Activation("tanh", name="hidden")
+            self.norm = layers.BatchNormalization()
+            self.other = layers.ReLU(name="other")
+
+        def call(self, inputs):
+            return self.other(self.norm(self.hidden(inputs), training=True))
+
+    model = ByBatch()
+    x = rng.normal(size=(20, 3)).astype("float32")
+    model(x)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"'hidden' is normalized with training=True"):
+        measure(model, x)
+    assert names(model, x, layers="other") == ["other"]
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
 
 
 def test_a_failure_midway_leaves_the_model_as_it_was(rng):
@@ -548,6 +700,15 @@ def test_the_histogram_of_an_unbounded_activation_spans_the_first_batch(rng):
     assert layer.histograms[0].counts.tolist() == [[2, 1, 1, 2]]
 
 
+def test_histograms_leave_nan_out(rng):
+    x = np.array([[0.5, np.nan], [np.inf, 0.5], [-0.5, 0.5]], "float32")
+    model = keras.Sequential([keras.Input((2,)), layers.Activation("tanh")])
+    wanted = [Histogram(bins=4), Histogram(channels=1, bins=4)]
+    (layer,) = measure(model, x, histograms=wanted)
+    assert [h.counts.tolist() for h in layer.histograms] == [[[0, 1, 3, 1]], [[0, 0, 2, 0]]]
+    assert layer.non_finite_channels == 1
+
+
 def test_mistakes_with_histograms():
     model = keras.Sequential([keras.Input((3,)), layers.Dense(4, activation="tanh", name="hidden")])
     for histogram, message in (
@@ -597,3 +758,25 @@ def test_two_replicas_equal_one(rng, order):
         assert mirrored.counts.sum() == alone.counts.sum()
     # One image: the other replica has none.
     assert measure(model, x[:1])[0].count == measure(single, x[:1])[0].count
+
+
+def test_replicas_that_disagree_are_measured_as_what_would_be_saved(rng):
+    def make():
+        return keras.Sequential(
+            [keras.Input((3,)), layers.Activation("tanh"), layers.BatchNormalization()]
+        )
+
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
+    with strategy.scope():
+        model = make()
+        model.compile("sgd", "mse")
+    x = (rng.normal(size=(64, 3)) + np.arange(64)[:, None] / 16).astype("float32")
+    model.fit(x, x, batch_size=64, verbose=0)
+    single = make()
+    single.set_weights(model.get_weights())
+    (two,), (one,) = measure(model, x, batch_size=20), measure(single, x, batch_size=20)
+    assert two.count == one.count == 64
+    np.testing.assert_allclose(two.channel_sparsity, one.channel_sparsity, atol=1e-6)
+    np.testing.assert_allclose(two.channel_skewness, one.channel_skewness, atol=1e-6)

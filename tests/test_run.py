@@ -271,6 +271,19 @@ def test_a_validation_part_judges_the_epochs_and_stops_them(train, tmp_path):
     assert 0.0 <= summary["test"]["accuracy"] <= 1.0
 
 
+def test_a_run_that_diverges_ends_and_says_so(train, tmp_path):
+    run_dir = tmp_path / "run"
+    process = train(
+        *SMALL, "--epochs=1", "--learning_rate=1e25", "--export=none", f"--run_dir={run_dir}"
+    )
+    assert process.returncode == 0, process.stderr
+    assert "NaN or infinity in 3 of 3 channels of conv1" in process.stdout
+    summary = json.loads((run_dir / "summary.json").read_text())
+    assert summary["statistics"] == {"saturation": None, "skewness": None, "sparsity": None}
+    assert (run_dir / "model.keras").is_file()
+    assert "nan" in (run_dir / "statistics.csv").read_text()
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_mixed_precision(precision, train, tmp_path):
     run_dir = tmp_path / "run"

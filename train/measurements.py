@@ -10,7 +10,7 @@ from train import run_directory
 from train.run_directory import RunDirectory
 
 CHANNEL_VALUES = ("saturation", "skewness", "sparsity", "mean", "std", "max", "output_max")
-# The blocks, counted from 1, whose channels the paper shows: figures 1 and 8.
+# The convolutions, counted from 1, whose channels the paper shows: figures 1 and 8.
 CONSECUTIVE, NUMBER_CONSECUTIVE = 8, 10
 RANDOM, NUMBER_RANDOM = 5, 3
 
@@ -18,7 +18,11 @@ RANDOM, NUMBER_RANDOM = 5, 3
 def histograms(network: Any, seed: int) -> list[Histogram]:
     """Those of all layers, and those of the channels that the paper's figures 1 and 8 show."""
     wanted = [Histogram(), Histogram(of="output")]
-    blocks = [layer for layer in network.layers if isinstance(layer, BoundedBlock)]
+    blocks = [
+        layer
+        for layer in network.layers
+        if isinstance(layer, BoundedBlock) and len(layer.output.shape) == 4
+    ]
     if len(blocks) >= CONSECUTIVE:
         block = blocks[CONSECUTIVE - 1]
         channels = range(min(NUMBER_CONSECUTIVE, block.output.shape[-1]))

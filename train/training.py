@@ -39,16 +39,16 @@ def run(flags: Any, directory: RunDirectory, strategy: Any) -> dict[str, Any]:
     _announce(flags, images, model, checkpoint)
     fit(model, judge, flags, images, checkpoint, directory)
     judge.set_weights(model.get_weights())
-    measured = measure(
-        judge, images.test.test_batches(), histograms=measurements.histograms(judge, flags.seed)
-    )
-    summary = summarize(judge, images, checkpoint, flags.batch_size)
-    summary["statistics"] = {name: getattr(measured, name) for name in FIGURES}
     with directory.writing(run_directory.MODEL) as path:
         network.save(path)
     if flags.export == "saved_model":
         with directory.writing(run_directory.SAVED_MODEL) as path:
             export_saved_model(network, path)
+    measured = measure(
+        judge, images.test.test_batches(), histograms=measurements.histograms(judge, flags.seed)
+    )
+    summary = summarize(judge, images, checkpoint, flags.batch_size)
+    summary["statistics"] = {name: getattr(measured, name) for name in FIGURES}
     directory.write_csv(run_directory.HISTORY, checkpoint.history)
     earlier = [row for row in checkpoint.statistics if row["epoch"] != checkpoint.epochs]
     rows = earlier + measurements.rows(checkpoint.epochs, measured)

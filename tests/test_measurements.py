@@ -1,0 +1,20 @@
+"""What a run measures of every network that it can train."""
+
+import numpy as np
+import pytest
+
+from keras_bnact import measure, models
+from train import measurements
+from train.options import MODELS
+
+
+@pytest.mark.parametrize("name", ["vgg16_8", "vgg16_9", "vgg16_10", "vgg11", "mobilenet"])
+@pytest.mark.parametrize("side", [32, 64])
+def test_the_histograms_of_a_run_are_of_layers_that_it_measures(name, side):
+    function, arguments = MODELS[name]
+    network = getattr(models, function)(**arguments, width=0.02, input_shape=(side, side, 3))
+    wanted = measurements.histograms(network, seed=0)
+    layers = measure(network, np.zeros((2, side, side, 3)), histograms=wanted)
+    assert all(len(layer.histograms) >= 2 for layer in layers)
+    shown = {h.layers for h in wanted if h.channels is not None}
+    assert len(shown) == (1 if name in ("vgg16_8", "vgg16_9", "vgg16_10") else 2)
