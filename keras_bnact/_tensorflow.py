@@ -16,6 +16,9 @@ FUSED_DTYPES = ("float32", "bfloat16", "float16")
 # sums and the step's rows stay in a core's cache.
 LOOP_ROWS = 8
 LOOP_ROW_ELEMENTS = 2048
+# After so many steps float32 sums go into float64 ones: the roundings of a channel that hardly
+# varies are alike, and add up.
+LOOP_FLOAT32_STEPS = 16
 # Elements an image, and a step, from which on the loop is worth its while.
 LOOP_WORTHWHILE = 4096
 LOOP_STEP_WORTHWHILE = 1024
@@ -279,22 +282,27 @@ def _loop(terms: Callable) -> Callable:
         dtype = tf.float64 if steps.dtype == tf.float64 else tf.float32
         vectors = [tf.cast(vector, dtype) for vector in vectors]
 
+        zeros = tf.zeros(steps.shape[2:], dtype)
+        number = len(terms(zeros, *vectors))
+
         def add(step, sums, minimum, maximum):
             x = tf.cast(steps[step], dtype)
             summands = terms(x, *vectors)
-            # In float64, as the roundings of a channel that hardly varies add up.
-            sums = [
-                s + tf.cast(tf.reduce_sum(t, 0), tf.float64)
-                for s, t in zip(sums, summands, strict=True)
-            ]
+            sums = [s + tf.reduce_sum(t, 0) for s, t in zip(sums, summands, strict=True)]
             minimum = tf.minimum(minimum, tf.reduce_min(x, 0))
             return step + 1, sums, minimum, tf.maximum(maximum, tf.reduce_max(x, 0))
 
-        zeros = tf.zeros(steps.shape[2:], dtype)
-        number = len(terms(zeros, *vectors))
+        def add_some(step, totals, minimum, maximum):
+            stop = tf.minimum(step + LOOP_FLOAT32_STEPS, end)
+            _, sums, minimum, maximum = tf.while_loop(
+                lambda step, *_: step < stop, add, (step, [zeros] * number, minimum, maximum)
+            )
+            totals = [t + tf.cast(s, tf.float64) for t, s in zip(totals, sums, strict=True)]
+            return stop, totals, minimum, maximum
+
         _, sums, minimum, maximum = tf.while_loop(
             lambda step, *_: step < end,
-            add,
+            add_some,
             (
                 begin,
                 [tf.cast(zeros, tf.float64)] * number,

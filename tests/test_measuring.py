@@ -168,8 +168,8 @@ def test_roundings_of_a_channel_that_does_not_vary_do_not_add_up():
     model = keras.Sequential([keras.Input((64, 64, 64)), layers.ReLU()])
     x = np.broadcast_to(np.linspace(0.1, 0.9, 64, dtype="float32"), (128, 64, 64, 64))
     (layer,) = measure(model, x)
-    np.testing.assert_allclose(layer.channel_saturation, 1.0, atol=2e-7)
-    np.testing.assert_allclose(layer.channel_sparsity, 0.0, atol=2e-7)
+    np.testing.assert_allclose(layer.channel_saturation, 1.0, atol=5e-7)
+    np.testing.assert_allclose(layer.channel_sparsity, 0.0, atol=5e-7)
     assert layer.channel_sparsity.min() >= 0.0
 
 
