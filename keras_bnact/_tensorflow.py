@@ -216,11 +216,14 @@ def replicas_agree(model: Any) -> bool:
 
 
 def _state(model: Any) -> list[Any]:
-    strategy = model.distribute_strategy
+    """Every replica's variables that are never trained; a frozen layer's weights are no state."""
+    layers = model._flatten_layers()
+    weights = {id(weight) for layer in layers for weight in layer._trainable_variables}
+    variables = [v for v in model.non_trainable_variables if id(v) not in weights]
     return [
         replica
-        for variable in model.non_trainable_variables + model.metrics_variables
-        for replica in strategy.experimental_local_results(variable.value)
+        for variable in variables + model.metrics_variables
+        for replica in model.distribute_strategy.experimental_local_results(variable.value)
     ]
 
 

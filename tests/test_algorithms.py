@@ -10,9 +10,7 @@ from keras_bnact import measure
 from keras_bnact.models import VGG16
 
 
-@pytest.mark.parametrize(
-    ("order", "activation"), [("swap", "tanh"), ("convention", "tanh"), ("swap", "lecun_tanh")]
-)
+@pytest.mark.parametrize(("order", "activation"), [("convention", "tanh"), ("swap", "lecun_tanh")])
 def test_the_papers_algorithms_agree(order, activation):
     images, labels = load_digits(return_X_y=True)
     images = images.reshape(-1, 8, 8, 1).repeat(4, 1).repeat(4, 2).repeat(3, 3) / 8.0 - 1.0
@@ -23,7 +21,7 @@ def test_the_papers_algorithms_agree(order, activation):
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    history = model.fit(images, labels, batch_size=64, epochs=3, verbose=0).history
+    history = model.fit(images, labels, batch_size=64, epochs=2, verbose=0).history
     assert history["accuracy"][-1] > 0.7
     images = images[:500]
     batches = [images[i : i + 64] for i in range(0, 500, 64)]

@@ -8,8 +8,10 @@ from train import measurements
 from train.options import MODELS
 
 
-@pytest.mark.parametrize("name", ["vgg16_8", "vgg16_9", "vgg16_10", "vgg11", "mobilenet"])
-@pytest.mark.parametrize("side", [32, 64])
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [("vgg16_8", 32), ("vgg16_9", 64), ("vgg16_10", 64), ("vgg16_11", 32), ("mobilenet", 32)],
+)
 def test_the_histograms_of_a_run_are_of_layers_that_it_measures(name, side):
     function, arguments = MODELS[name]
     network = getattr(models, function)(**arguments, width=0.02, input_shape=(side, side, 3))
