@@ -22,8 +22,8 @@ def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[An
         An iterator over batches: arrays or tensors, nested as in `data`.
 
     Raises:
-        ValueError: For anything else, data without end and no `steps`, a batch size below 1, or
-            arrays of different lengths.
+        ValueError: For anything else, data without end and no `steps`, a batch size or `steps`
+            below 1, or arrays of different lengths.
 
     Example:
 
@@ -34,6 +34,8 @@ def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[An
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more; got {batch_size}.")
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps must be 1 or more, or None for all batches; got {steps}.")
     if steps is None and _endless(data):
         raise ValueError("The data has no end: give `steps`, the number of batches to read.")
     filled = (batch for batch in _all(data, batch_size) if len(keras.tree.flatten(batch)[0]))

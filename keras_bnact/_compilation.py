@@ -2,9 +2,10 @@
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import weakref
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -30,6 +31,19 @@ def compiled_once(model: keras.Model, key: Hashable, make: Callable[[], Any]) ->
     if key not in made:
         made[key] = make()
     return made[key]
+
+
+def programs(
+    model: keras.Model, stream: Iterable[Any], key: Hashable, make: Callable[[Any], Any]
+) -> Iterator[tuple[Any, Any]]:
+    """Each batch of a stream with what `make` gave for its `signature`, see `compiled_once`."""
+    program = specs = None
+    for batch in stream:
+        old, specs = specs, signature(batch, specs)
+        if specs != old:
+            full_key = (key, str(specs))
+            program = compiled_once(model, full_key, functools.partial(make, specs))
+        yield program, batch
 
 
 class _Parts:

@@ -7,7 +7,6 @@ block ends; in that time `Watch.recording` collects what the current thread call
 
 import contextlib
 import dataclasses
-import fnmatch
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import keras
 
 from keras_bnact import activations
+from keras_bnact._names import matches
 from keras_bnact.layers import BoundedBlock
 
 ACTIVATION_LAYERS = (
@@ -274,7 +274,7 @@ class _Finder:
         return name
 
 
-def select(sites: Sequence[Site], patterns: str | Sequence[str] | None) -> list[Site]:
+def select(sites: Sequence[Site], patterns: Sequence[str] | None) -> list[Site]:
     """The sites whose names match one of the patterns.
 
     By default a dense layer without batch normalization is left out of a model that normalizes
@@ -282,7 +282,7 @@ def select(sites: Sequence[Site], patterns: str | Sequence[str] | None) -> list[
 
     Args:
         sites: A model's.
-        patterns: Names or shell patterns such as `"conv*"`; None for the default.
+        patterns: As `_names.patterns` gives them; None for the default.
 
     Returns:
         Some of the sites, in their order.
@@ -302,18 +302,13 @@ def select(sites: Sequence[Site], patterns: str | Sequence[str] | None) -> list[
             for site in sites
             if site.normalized or not some_normalized or not isinstance(site.layer, DENSE_LAYERS)
         ]
-    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
-    if not patterns:
-        raise ValueError("Name the layers to measure, or give None for the default.")
     for pattern in patterns:
-        if not isinstance(pattern, str):
-            raise ValueError(f"Layers are chosen by name, as text; got {pattern!r}.")
-        if not any(fnmatch.fnmatchcase(site.name, pattern) for site in sites):
+        if not any(matches(site.name, [pattern]) for site in sites):
             raise ValueError(
                 f"No layer that can be measured is called {pattern!r}: there are "
                 f"{', '.join(site.name for site in sites)}."
             )
-    return [s for s in sites if any(fnmatch.fnmatchcase(s.name, p) for p in patterns)]
+    return [site for site in sites if matches(site.name, patterns)]
 
 
 def kernels(layer: keras.layers.Layer) -> list[keras.Variable]:

@@ -111,8 +111,8 @@ def graph() -> Any:
 
 
 def origin(tensor: Any) -> Any:
-    """The tensor that `tensor` was cast from, however often."""
-    while tensor.op.type == "Cast":
+    """What `tensor` was cast from, however often; a variable or a constant as it is."""
+    while getattr(getattr(tensor, "op", None), "type", None) == "Cast":
         tensor = tensor.op.inputs[0]
     return tensor
 

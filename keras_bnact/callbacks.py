@@ -1,11 +1,11 @@
 """Callbacks that measure while `model.fit` trains."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 
-from keras_bnact import gradients, statistics
+from keras_bnact._names import patterns
 from keras_bnact.gradients import measure_gradients
 from keras_bnact.histograms import Histogram
 from keras_bnact.measuring import measure
@@ -14,7 +14,15 @@ from keras_bnact.measuring import measure
 class _EveryFewEpochs(keras.callbacks.Callback):
     """Measures at the end of the first epoch and of every so many; adds entries to the logs."""
 
-    def __init__(self, data: Any, every: int, prefix: str):
+    def __init__(
+        self,
+        function: Callable,
+        data: Any,
+        every: int,
+        steps: int | None,
+        prefix: str,
+        **options: Any,
+    ):
         super().__init__()
         if every < 1:
             raise ValueError(f"every must be 1 or more; got {every}.")
@@ -23,19 +31,20 @@ class _EveryFewEpochs(keras.callbacks.Callback):
                 "An iterator is used up after one epoch: give a tf.data.Dataset, a PyDataset or "
                 "arrays."
             )
-        self.data, self.every, self.prefix = data, every, prefix
+        self.function, self.data, self.options = function, data, options
+        self.every, self.steps, self.prefix = every, steps, prefix
         self.epochs: dict[int, Any] = {}
         self._entries: dict[str, float] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._entries = {}
         # Compiles what is needed, and shows a mistake before an epoch is spent.
-        self.measure(steps=1)
+        self._measure(steps=1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._entries or (epoch + 1) % self.every == 0:
-            self.epochs[epoch] = measured = self.measure(self.steps)
-            self._entries = {self.prefix + name: x for name, x in self.entries(measured).items()}
+            self.epochs[epoch] = measured = self._measure(self.steps)
+            self._entries = {self.prefix + name: x for name, x in measured.entries().items()}
         if logs is None:
             return
         taken = sorted(self._entries.keys() & logs.keys())
@@ -46,13 +55,8 @@ class _EveryFewEpochs(keras.callbacks.Callback):
             )
         logs |= self._entries
 
-    def measure(self, steps: int | None) -> Any:
-        """Measures the model as it is, on so many batches."""
-        raise NotImplementedError
-
-    def entries(self, measured: Any) -> dict[str, float]:
-        """What goes into the logs, but for the prefix."""
-        raise NotImplementedError
+    def _measure(self, steps: int | None) -> Any:
+        return self.function(self.model, self.data, steps=steps, **self.options)
 
 
 class ActivationStatistics(_EveryFewEpochs):
@@ -101,26 +105,17 @@ class ActivationStatistics(_EveryFewEpochs):
         steps: int | None = None,
         prefix: str = "",
     ):
-        super().__init__(data, every, prefix)
-        self.layers, self.histograms = _kept(layers), tuple(histograms)
-        self.batch_size, self.steps = batch_size, steps
-
-    def measure(self, steps: int | None) -> statistics.ModelStatistics:
-        """Measures the model as it is, on so many batches."""
-        return measure(
-            self.model,
-            self.data,
-            layers=self.layers,
-            histograms=self.histograms,
-            batch_size=self.batch_size,
-            steps=steps,
+        super().__init__(
+            measure,
+            data,
+            every,
+            steps,
+            prefix,
+            layers=patterns(layers),
+            histograms=tuple(histograms),
+            batch_size=batch_size,
             verbose=0,
         )
-
-    def entries(self, measured: statistics.ModelStatistics) -> dict[str, float]:
-        """What goes into the logs, but for the prefix."""
-        means = {name: getattr(measured, name) for name in statistics.FIGURES}
-        return means | _by_layer(measured, statistics.FIGURES)
 
 
 class GradientStatistics(_EveryFewEpochs):
@@ -168,27 +163,5 @@ class GradientStatistics(_EveryFewEpochs):
         steps: int | None = None,
         prefix: str = "",
     ):
-        super().__init__(data, every, prefix)
-        self.layers, self.batch_size, self.steps = _kept(layers), batch_size, steps
-
-    def measure(self, steps: int | None) -> gradients.ModelGradients:
-        """Measures the model as it is, on so many batches."""
-        return measure_gradients(
-            self.model,
-            self.data,
-            layers=self.layers,
-            batch_size=self.batch_size,
-            steps=steps,
-        )
-
-    def entries(self, measured: gradients.ModelGradients) -> dict[str, float]:
-        """What goes into the logs, but for the prefix."""
-        return _by_layer(measured, gradients.FIGURES)
-
-
-def _kept(layers: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
-    return layers if layers is None or isinstance(layers, str) else tuple(layers)
-
-
-def _by_layer(layers: Sequence[Any], names: Sequence[str]) -> dict[str, float]:
-    return {f"{name}/{layer.name}": getattr(layer, name) for name in names for layer in layers}
+        options = {"layers": patterns(layers), "batch_size": batch_size}
+        super().__init__(measure_gradients, data, every, steps, prefix, **options)

@@ -1,7 +1,6 @@
 """Measuring gradients as training would see them (figure 15 of the paper)."""
 
 import dataclasses
-import functools
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -13,13 +12,13 @@ from keras import ops
 from keras_bnact._batches import batches
 from keras_bnact._compilation import (
     check_built,
-    compiled_once,
     forward,
-    signature,
+    programs,
     without_penalties,
 )
+from keras_bnact._names import patterns
 from keras_bnact._sites import Watch, kernels, select
-from keras_bnact.statistics import aligned
+from keras_bnact.statistics import aligned, entries
 
 FIGURES = ("input", "weight_gradient", "activation_gradient")
 
@@ -68,6 +67,10 @@ class ModelGradients(list[LayerGradients]):
     def __init__(self, layers: Sequence[LayerGradients], batch_size: int, batches: int):
         super().__init__(layers)
         self.batch_size, self.batches = batch_size, batches
+
+    def entries(self) -> dict[str, float]:
+        """Every figure of every layer, by `FIGURE/LAYER`: what goes into a training's logs."""
+        return entries(self, FIGURES)
 
     def records(self) -> list[dict[str, Any]]:
         """A dict of plain numbers and text for each layer."""
@@ -133,8 +136,6 @@ def measure_gradients(
 
     Reference: appendix A.7 and figure 15 of the paper.
     """
-    if steps is not None and steps < 1:
-        raise ValueError(f"steps must be 1 or more, or None for all batches; got {steps}.")
     check_built(model)
     if not model.compiled:
         raise ValueError(
@@ -142,24 +143,15 @@ def measure_gradients(
         )
     from keras_bnact import _tensorflow
 
-    patterns = layers if layers is None or isinstance(layers, str) else tuple(layers)
-    program, specs, results, sizes = None, None, [], []
+    chosen, sizes, results = patterns(layers), [], []
+    stream = (_with_labels(model, batch) for batch in batches(data, batch_size, steps))
     with _tensorflow.state_restored(model):
-        for batch in batches(data, batch_size, steps):
-            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-            batch = tuple(part for part in (x, y, sample_weight) if part is not None)
-            if y is None and model._compile_loss is not None:
-                raise ValueError("The data holds no labels for the loss: give (x, y).")
-            old, specs = specs, signature(batch, specs)
-            if specs != old:
-                program = compiled_once(
-                    model,
-                    ("gradients", patterns, str(specs)),
-                    functools.partial(_Program, model, specs, patterns),
-                )
+        for program, batch in programs(
+            model, stream, ("gradients", chosen), lambda specs: _Program(model, specs, chosen)
+        ):
             sizes.append(len(keras.tree.flatten(batch)[0]))
             results.append(program.run(batch, sizes[-1]))
-    if program is None:
+    if not results:
         raise ValueError("The data holds no batch to measure.")
     return ModelGradients(
         [
@@ -171,10 +163,18 @@ def measure_gradients(
     )
 
 
+def _with_labels(model: keras.Model, batch: Any) -> tuple[Any, ...]:
+    """`(x, y)` or `(x, y, sample_weight)`; `(x,)` for a model whose loss needs no labels."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    if y is None and model._compile_loss is not None:
+        raise ValueError("The data holds no labels for the loss: give (x, y).")
+    return tuple(part for part in (x, y, sample_weight) if part is not None)
+
+
 class _Program:
     """A model's forward and backward pass, compiled."""
 
-    def __init__(self, model: keras.Model, specs: Any, patterns: str | Sequence[str] | None):
+    def __init__(self, model: keras.Model, specs: Any, layers: Sequence[str] | None):
         from keras_bnact import _tensorflow
 
         self.names: list[str] = []
@@ -191,7 +191,7 @@ class _Program:
             # Keras' loss is the mean over a replica's share, divided by the number of replicas.
             share = ops.shape(keras.tree.flatten(batch)[0])[0]
             loss *= replicas * ops.cast(share, loss.dtype) / ops.cast(examples, loss.dtype)
-            return loss, [site for site in select(watch.sites(calls), patterns) if site.layer]
+            return loss, [site for site in select(watch.sites(calls), layers) if site.layer]
 
         def step(batch, examples):
             scale = _loss_scale(reference())

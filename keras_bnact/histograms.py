@@ -1,13 +1,13 @@
 """Histograms of activations and of blocks' outputs, counted while a model is measured."""
 
 import dataclasses
-import fnmatch
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+from keras_bnact._names import matches, patterns
 from keras_bnact.statistics import LayerHistogram
 
 
@@ -31,7 +31,7 @@ class Histogram:
 
     Example:
 
-    >>> from keras_bnact.measuring import Histogram
+    >>> from keras_bnact import Histogram
     >>> Histogram("conv8", channels=range(10)).channels
     (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
 
@@ -48,20 +48,17 @@ class Histogram:
             raise ValueError(f"A histogram is of 'activation' or 'output'; got {self.of!r}.")
         if self.bins < 1:
             raise ValueError(f"A histogram has one bin or more; got {self.bins}.")
-        if isinstance(self.channels, int):
-            object.__setattr__(self, "channels", (self.channels,))
-        for name in ("layers", "channels"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str):
-                # Hashable, so that what is compiled for it is found again.
-                object.__setattr__(self, name, tuple(value))
+        # Hashable, so that what is compiled for it is found again.
+        object.__setattr__(self, "layers", patterns(self.layers))
+        if self.channels is not None:
+            one = isinstance(self.channels, int)
+            object.__setattr__(self, "channels", (self.channels,) if one else tuple(self.channels))
         if self.channels == ():
             raise ValueError("Name the channels of a histogram, or give None for all in one.")
 
     def matches(self, name: str) -> bool:
         """Whether a layer of this name is one to count."""
-        patterns = [self.layers] if isinstance(self.layers, str) else self.layers
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        return matches(name, self.layers)
 
     def check(self, name: str, channels: int) -> None:
         """Refuses channels that the layer called `name` does not have."""

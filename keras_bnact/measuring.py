@@ -17,11 +17,11 @@ from keras_bnact import statistics
 from keras_bnact._batches import batches, inputs, number_of_batches
 from keras_bnact._compilation import (
     check_built,
-    compiled_once,
     forward,
-    signature,
+    programs,
     without_penalties,
 )
+from keras_bnact._names import patterns
 from keras_bnact._sites import Site, Watch, select
 from keras_bnact.histograms import Histogram
 from keras_bnact.statistics import ChannelSums, ModelStatistics
@@ -92,26 +92,21 @@ def measure(
 
     Reference: equations 1 to 4, section 5.2 and Algorithms 1 and 2 of the paper.
     """
-    if steps is not None and steps < 1:
-        raise ValueError(f"steps must be 1 or more, or None for all batches; got {steps}.")
     check_built(model)
     from keras_bnact import _tensorflow
 
-    patterns = layers if layers is None or isinstance(layers, str) else tuple(layers)
-    histograms = tuple(histograms)
+    chosen, histograms = patterns(layers), tuple(histograms)
     stream = map(inputs, batches(data, batch_size, steps))
     progress = _Progress(verbose, number_of_batches(data, batch_size, steps))
-    program = frame = totals = specs = None
+    frame = totals = None
     with _tensorflow.state_restored(model):
-        for batch in stream:
-            old, specs = specs, signature(batch, specs)
-            if specs != old:
-                program = compiled_once(
-                    model,
-                    ("measure", patterns, histograms, str(specs)),
-                    functools.partial(_Program, model, specs, patterns, histograms),
-                )
-                frame = frame or program.frame(batch, _tensorflow.replicas_agree(model))
+        for program, batch in programs(
+            model,
+            stream,
+            ("measure", chosen, histograms),
+            lambda specs: _Program(model, specs, chosen, histograms),
+        ):
+            frame = frame or program.frame(batch, _tensorflow.replicas_agree(model))
             result = program.run(batch, frame)
             totals = result if totals is None else totals + result
             progress.add()
@@ -175,7 +170,7 @@ class _Program:
         self,
         model: keras.Model,
         specs: Any,
-        patterns: str | Sequence[str] | None,
+        layers: Sequence[str] | None,
         histograms: tuple[Histogram, ...],
     ):
         from keras_bnact import _tensorflow
@@ -189,7 +184,7 @@ class _Program:
         def step(batch, shift, scale, spans, largest_batch):
             with watch.recording() as calls:
                 forward(model(), batch, training=False)
-            chosen = select(watch.sites(calls), patterns)
+            chosen = select(watch.sites(calls), layers)
             self.layers = _lay_out(chosen, histograms)
             results, counts = [], {}
             for site, layer in zip(chosen, self.layers, strict=True):

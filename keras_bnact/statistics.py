@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 
 FIGURES = ("saturation", "skewness", "sparsity")
+# The columns of a record that are no numbers.
+TEXTS = ("layer", "activation")
 
 
 def terms(
@@ -194,6 +196,16 @@ class LayerStatistics:
         """Algorithm 2's, of the block's output: `1 - sparsity`."""
         return 1.0 - self.sparsity
 
+    def channels(self) -> dict[str, np.ndarray]:
+        """The values of the channels by name: `saturation`, `skewness`, ..., `output_max`."""
+        prefix = "channel_"
+        names = [field.name for field in dataclasses.fields(self)]
+        return {
+            name.removeprefix(prefix): getattr(self, name)
+            for name in names
+            if name.startswith(prefix)
+        }
+
     def __repr__(self) -> str:
         figures = ", ".join(f"{name} {getattr(self, name):.4f}" for name in FIGURES)
         return f"LayerStatistics({self.name}: {figures}, {len(self.channel_mean)} channels)"
@@ -217,17 +229,25 @@ class ModelStatistics(list[LayerStatistics]):
     @property
     def saturation(self) -> float:
         """Plain mean over the layers."""
-        return float(np.mean([layer.saturation for layer in self]))
+        return self.means()["saturation"]
 
     @property
     def skewness(self) -> float:
         """Plain mean over the layers."""
-        return float(np.mean([layer.skewness for layer in self]))
+        return self.means()["skewness"]
 
     @property
     def sparsity(self) -> float:
         """Plain mean over the layers."""
-        return float(np.mean([layer.sparsity for layer in self]))
+        return self.means()["sparsity"]
+
+    def means(self) -> dict[str, float]:
+        """The model's figures, plain means over its layers, by name."""
+        return _means(self.records())
+
+    def entries(self) -> dict[str, float]:
+        """The means, and every layer's by `FIGURE/LAYER`: what goes into a training's logs."""
+        return self.means() | entries(self, FIGURES)
 
     def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, str):
@@ -262,6 +282,40 @@ class ModelStatistics(list[LayerStatistics]):
         return table(self.records())
 
     __repr__ = __str__
+
+
+def parsed(rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """Records that were written as text, as `csv.DictReader` gives them, with their numbers.
+
+    Args:
+        rows: Of a table that `ModelStatistics.records` was written to, with or without columns
+            of its own.
+
+    Returns:
+        The rows, in which all but `layer` and `activation` are numbers, or None where empty.
+
+    Example:
+
+    >>> from keras_bnact import statistics
+    >>> statistics.parsed([{"epoch": "3", "layer": "conv1", "bound": "", "sparsity": "0.5"}])
+    [{'epoch': 3, 'layer': 'conv1', 'bound': None, 'sparsity': 0.5}]
+    """
+    return [
+        {name: text if name in TEXTS else _number(text) for name, text in row.items()}
+        for row in rows
+    ]
+
+
+def entries(layers: Sequence[Any], figures: Sequence[str]) -> dict[str, float]:
+    """Attributes of layers, by `FIGURE/LAYER`.
+
+    Example:
+
+    >>> from keras_bnact import statistics
+    >>> statistics.entries([statistics.describe([0.0, 1.0], name="toy")], ["sparsity"])
+    {'sparsity/toy': 0.5}
+    """
+    return {f"{name}/{layer.name}": getattr(layer, name) for name in figures for layer in layers}
 
 
 def saturation(values: Any, bound: float | None = 1.0) -> float:
@@ -485,8 +539,7 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
         for record in records
     ]
     if len(records) > 1:
-        means = [f"{np.mean([record[name] for record in records]):.4f}" for name in FIGURES]
-        rows.append(["mean", "", "", *means, "", ""])
+        rows.append(["mean", "", "", *(f"{x:.4f}" for x in _means(records).values()), "", ""])
     headings = ["layer", "activation", "bound", *FIGURES, "channels", "constant"]
     lines = [aligned([headings, *rows], text_columns=2)]
     if any(record["bound"] is None for record in records):
@@ -526,6 +579,16 @@ def aligned(rows: Sequence[Sequence[str]], text_columns: int) -> str:
         ]
         lines.append("   ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def _means(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    return {name: float(np.mean([record[name] for record in records])) for name in FIGURES}
+
+
+def _number(text: str) -> int | float | None:
+    if not text:
+        return None
+    return int(text) if text.isdecimal() else float(text)
 
 
 def _share(absolute: np.ndarray, count: np.ndarray, largest: np.ndarray) -> np.ndarray:

@@ -411,6 +411,24 @@ def test_an_activation_layer_as_the_argument_of_another():
     assert names(model) == ["dense"]
 
 
+def test_a_layer_that_takes_a_variable_or_a_constant():
+    class Positions(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.hidden = layers.Dense(4, activation="tanh", name="hidden")
+            self.position = layers.Dense(3, activation="tanh", name="position")
+            self.table = self.add_weight(shape=(2, 3))
+            self.constant = tf.ones((2, 3))
+
+        def call(self, inputs):
+            return self.hidden(inputs + self.position(self.table) + self.position(self.constant))
+
+    model = Positions()
+    x = np.ones((2, 3), "float32")
+    model(x)
+    assert names(model, x) == ["position", "position#2", "hidden"]
+
+
 def test_the_name_of_a_function_tells_its_bound_only_where_it_is_known():
     def tanh(x):
         return 2.0 * ops.tanh(x)

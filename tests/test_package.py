@@ -45,6 +45,7 @@ def imports_of(path):
 MEASURING = [
     "keras_bnact._batches",
     "keras_bnact._compilation",
+    "keras_bnact._names",
     "keras_bnact._sites",
     "keras_bnact._tensorflow",
     "keras_bnact.histograms",
@@ -61,11 +62,17 @@ MAY_IMPORT = {
     "keras_bnact/statistics.py": [],
     "keras_bnact/_batches.py": [],
     "keras_bnact/_compilation.py": [],
-    "keras_bnact/_sites.py": ["keras_bnact.activations", "keras_bnact.layers"],
-    "keras_bnact/histograms.py": ["keras_bnact.statistics"],
+    "keras_bnact/_names.py": [],
+    "keras_bnact/_sites.py": [
+        "keras_bnact._names",
+        "keras_bnact.activations",
+        "keras_bnact.layers",
+    ],
+    "keras_bnact/histograms.py": ["keras_bnact._names", "keras_bnact.statistics"],
     "keras_bnact/measuring.py": MEASURING,
     "keras_bnact/gradients.py": MEASURING,
     "keras_bnact/callbacks.py": [
+        "keras_bnact._names",
         "keras_bnact.gradients",
         "keras_bnact.histograms",
         "keras_bnact.measuring",

@@ -9,7 +9,6 @@ from keras_bnact.statistics import ModelStatistics
 from train import run_directory
 from train.run_directory import RunDirectory
 
-CHANNEL_VALUES = ("saturation", "skewness", "sparsity", "mean", "std", "max", "output_max")
 # The convolutions, counted from 1, whose channels the paper shows: figures 1 and 8.
 CONSECUTIVE, NUMBER_CONSECUTIVE = 8, 10
 RANDOM, NUMBER_RANDOM = 5, 3
@@ -44,8 +43,7 @@ def write_channels(measured: ModelStatistics, directory: RunDirectory) -> None:
     """Writes `channels.npz`: of each layer the values of its channels, and its histograms."""
     arrays = {}
     for layer in measured:
-        for name in CHANNEL_VALUES:
-            arrays[f"{layer.name}/{name}"] = getattr(layer, f"channel_{name}")
+        arrays |= {f"{layer.name}/{name}": values for name, values in layer.channels().items()}
         for histogram in layer.histograms:
             kind = "histogram" if histogram.channels is None else "channel_histograms"
             key = f"{layer.name}/{histogram.of}_{kind}"

@@ -87,16 +87,9 @@ def _layers(directory: RunDirectory) -> str:
     # Here, since it imports NumPy, which takes longer than a mistake should.
     from keras_bnact import statistics
 
-    rows = directory.read_csv(run_directory.STATISTICS)
-    records = []
-    for row in rows:
-        if row["epoch"] == rows[-1]["epoch"]:
-            whole = ("channels", "constant_channels", "non_finite_channels")
-            numbers = {name: float(row[name]) for name in statistics.FIGURES}
-            numbers |= {name: int(row[name]) for name in whole}
-            bound = float(row["bound"]) if row["bound"] else None
-            records.append({**row, **numbers, "bound": bound})
-    return statistics.table(records)
+    records = statistics.parsed(directory.read_csv(run_directory.STATISTICS))
+    last = records[-1]["epoch"]
+    return statistics.table([record for record in records if record["epoch"] == last])
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def run(flags: Any, directory: RunDirectory, strategy: Any) -> dict[str, Any]:
         judge, images.test.test_batches(), histograms=measurements.histograms(judge, flags.seed)
     )
     summary = summarize(judge, images, checkpoint, flags.batch_size)
-    summary["statistics"] = {name: getattr(measured, name) for name in FIGURES}
+    summary["statistics"] = measured.means()
     directory.write_csv(run_directory.HISTORY, checkpoint.history)
     earlier = [row for row in checkpoint.statistics if row["epoch"] != checkpoint.epochs]
     rows = earlier + measurements.rows(checkpoint.epochs, measured)
@@ -205,7 +205,7 @@ class _Measure(keras.callbacks.Callback):
         if epoch == 0 or (epoch + 1) % self.every == 0:
             measured = measure(self.judge, self.batches, verbose=0)
             self.checkpoint.statistics += measurements.rows(epoch + 1, measured)
-            logs |= {name: getattr(measured, name) for name in FIGURES}
+            logs |= measured.means()
         else:
             logs |= {name: self.checkpoint.history[-1][name] for name in FIGURES}
 

@@ -1,0 +1,39 @@
+"""Choosing layers by name."""
+
+import fnmatch
+from collections.abc import Sequence
+
+
+def patterns(layers: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Names or shell patterns as a tuple, which can be kept and compared; None stays None.
+
+    Raises:
+        ValueError: For none at all, or what is no text.
+
+    Example:
+
+    >>> from keras_bnact._names import patterns
+    >>> patterns("conv*")
+    ('conv*',)
+    """
+    if layers is None:
+        return None
+    chosen = (layers,) if isinstance(layers, str) else tuple(layers)
+    if not chosen:
+        raise ValueError("Name the layers, or leave them to the default.")
+    for pattern in chosen:
+        if not isinstance(pattern, str):
+            raise ValueError(f"Layers are chosen by name, as text; got {pattern!r}.")
+    return chosen
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether one of the patterns fits the whole name.
+
+    Example:
+
+    >>> from keras_bnact._names import matches
+    >>> matches("conv1", ["fc?", "conv*"])
+    True
+    """
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
