@@ -1,12 +1,12 @@
-"""The data sets by name. Each module here has `load(options)`, which returns an `ImageSet`.
+"""The data sets. Each is a module of its name here, with `load(options)`, giving an `ImageSet`.
 
 Where it can be told without importing TensorFlow that there is nothing to load, the module has
-`check(options)` too, which refuses it. To add a data set, write such a module and enter it in
-`_MODULES`.
+`check(options)` too, which refuses it. Modules with an underscore are what several share.
 """
 
 import dataclasses
 import importlib
+import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,9 @@ from train.errors import UsageError
 if TYPE_CHECKING:
     from train.sources import Source
 
-_MODULES = {
-    "digits": "digits",
-    "cifar10": "cifar",
-    "cifar100": "cifar",
-    "tiny_imagenet": "tiny_imagenet",
-    "imagenet2012": "imagenet",
-    "image_folder": "image_folder",
-}
-NAMES = tuple(_MODULES)
+NAMES = tuple(
+    module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,4 +92,4 @@ def load(options: Any) -> ImageSet:
 
 
 def _module(name: str) -> Any:
-    return importlib.import_module(f"train.datasets.{_MODULES[name]}")
+    return importlib.import_module(f"train.datasets.{name}")

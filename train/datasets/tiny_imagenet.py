@@ -13,8 +13,8 @@ URL = f"http://cs231n.stanford.edu/{ARCHIVE}"
 
 def load(options: Any) -> ImageSet:
     """The training images, and the official validation images to test on."""
-    from train.datasets.tfds import as_arrays, manual_folder, prepared_builder
-    from train.datasets.tiny_imagenet_builder import TinyImagenet
+    from train.datasets._tfds import in_memory, manual_folder, prepared_builder
+    from train.datasets._tiny_imagenet_builder import TinyImagenet
 
     # What is at hand, in --data_dir or in TensorFlow Datasets' manual folder, needs no network.
     folders = [] if options.data_dir is None else [Path(options.data_dir)]
@@ -22,13 +22,7 @@ def load(options: Any) -> ImageSet:
     manual_dir = next((str(folder) for folder in folders if _holds_it(folder)), None)
     url = URL if manual_dir is None else None
     builder = prepared_builder(TinyImagenet.name, options, url, manual_dir)
-    return ImageSet(
-        train=as_arrays(builder, "train", SIZE),
-        test=as_arrays(builder, "validation", SIZE),
-        classes=builder.info.features["label"].num_classes,
-        size=SIZE,
-        flip=True,
-    )
+    return in_memory(builder, SIZE, test="validation")
 
 
 def _holds_it(folder: Path) -> bool:

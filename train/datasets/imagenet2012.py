@@ -3,7 +3,7 @@
 from typing import Any
 
 from train.datasets import ImageSet
-from train.datasets.tfds import manual_folder, prepared_builder, root_folder
+from train.datasets._tfds import manual_folder, prepared_builder, root_folder
 from train.errors import UsageError
 
 NAME = "imagenet2012"

@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from train.datasets import ImageSet
 from train.errors import UsageError
 
 
@@ -97,7 +98,24 @@ def _remove_leftovers(root: Path, name: str) -> None:
             path.rmdir()
 
 
-def as_arrays(builder: Any, split: str, size: int) -> Any:
+def in_memory(builder: Any, size: int, test: str = "test") -> ImageSet:
+    """A prepared data set of small images, which may be mirrored.
+
+    Args:
+        builder: Of `prepared_builder`.
+        size: Side of all images.
+        test: The split to test on; that to train on is `train`.
+    """
+    return ImageSet(
+        train=_as_arrays(builder, "train", size),
+        test=_as_arrays(builder, test, size),
+        classes=builder.info.features["label"].num_classes,
+        size=size,
+        flip=True,
+    )
+
+
+def _as_arrays(builder: Any, split: str, size: int) -> Any:
     """A whole split in memory, as uint8 images and labels."""
     import numpy as np
     import tensorflow as tf
