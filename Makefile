@@ -9,7 +9,7 @@ quickstart: $(VENV)/installed
 	$(BIN)/python -m train.run --width=0.25 --epochs=20 --run_dir=runs/quickstart
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow

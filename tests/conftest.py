@@ -5,17 +5,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-# For replicas; before TensorFlow starts its devices.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
+from train import devices
+
+# Which a process that runs tests beside others inherits from the one that started it.
+os.environ.pop(devices.LOG_LEVEL, None)
+with devices.native_messages_held_back():
+    import keras
+    import tensorflow as tf
+
+    # For replicas; before TensorFlow starts its devices.
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+    tf.config.list_logical_devices()
 
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -35,11 +40,33 @@ def rng():
 
 
 @pytest.fixture
+def two_replicas():
+    """A strategy of two devices."""
+    return tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
+
+
+@pytest.fixture
+def counting():
+    """A layer that passes its inputs on and counts how often it is traced."""
+
+    class Counting(keras.layers.Layer):
+        traces = 0
+
+        def call(self, inputs):
+            self.traces += 1
+            return inputs
+
+    return Counting()
+
+
+@pytest.fixture
 def run_python():
     """Runs `python ARGUMENTS` from the checkout, as a user would."""
 
     def run(*arguments, timeout=300, **environment):
-        inherited = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+        inherited = {k: v for k, v in os.environ.items() if k != devices.LOG_LEVEL}
         return subprocess.run(
             [sys.executable, *map(str, arguments)],
             cwd=ROOT,

@@ -83,18 +83,7 @@ def test_a_training_that_goes_on_measures_its_first_epoch(data):
     assert list(callback.epochs) == [0, 2]
 
 
-class Counting(layers.Layer):
-    """Counts how often it is traced."""
-
-    traces = 0
-
-    def call(self, inputs):
-        self.traces += 1
-        return inputs
-
-
-def test_one_trace_for_the_whole_training(data):
-    counting = Counting()
+def test_one_trace_for_the_whole_training(data, counting):
     model = keras.Sequential([keras.Input((3,)), counting, layers.Dense(1, activation="tanh")])
     model.compile("sgd", "mse")
     callbacks = [ActivationStatistics(data[0]), GradientStatistics(data)]
@@ -159,11 +148,8 @@ def test_mistakes(data):
         GradientStatistics(iter([data]))
 
 
-def test_two_replicas(data):
-    strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
-    )
-    with strategy.scope():
+def test_two_replicas(data, two_replicas):
+    with two_replicas.scope():
         model = make_model()
     callbacks = [ActivationStatistics(data[0]), GradientStatistics(data)]
     history = model.fit(*data, verbose=0, batch_size=20, callbacks=callbacks).history

@@ -160,11 +160,8 @@ def test_float16_does_not_lose_small_gradients(rng):
 
 
 @pytest.mark.parametrize("order", ["swap", "convention"])
-def test_two_replicas_equal_one(rng, order):
-    strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
-    )
-    with strategy.scope():
+def test_two_replicas_equal_one(rng, order, two_replicas):
+    with two_replicas.scope():
         model = block_model(order, synchronized=True)
     single = block_model(order)
     single.set_weights(model.get_weights())
@@ -173,7 +170,7 @@ def test_two_replicas_equal_one(rng, order):
     two, one = measure_gradients(model, batches), measure_gradients(single, batches)
     np.testing.assert_allclose(figures(two[0]), figures(one[0]), rtol=1e-5)
     for old, variable in zip(before, model.non_trainable_variables, strict=True):
-        for replica in strategy.experimental_local_results(variable.value):
+        for replica in two_replicas.experimental_local_results(variable.value):
             np.testing.assert_array_equal(old, np.array(replica))
     with pytest.raises(ValueError, match="batch of 1 cannot be shared by 2"):
         measure_gradients(model, batches_of(rng, (1,)))

@@ -180,13 +180,10 @@ def test_frozen_normalization_keeps_its_statistics(rng):
 
 
 @pytest.mark.parametrize("mean", [0.0, 0.99])
-def test_synchronized_replicas_normalize_as_one_device(mean, rng):
+def test_synchronized_replicas_normalize_as_one_device(mean, rng, two_replicas):
     # Around 0.99 lie the values of a saturated tanh, whose variance is small beside the mean.
     inputs = (mean + 0.003 * rng.normal(0, 1, (8, 5, 5, 3))).astype("float32")
     cotangent = rng.normal(0, 1, inputs.shape).astype("float32")
-    strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
-    )
 
     def train_on(layer, images, weights):
         with tf.GradientTape() as tape:
@@ -199,16 +196,16 @@ def test_synchronized_replicas_normalize_as_one_device(mean, rng):
     def share(array):
         # Five images for one replica and three for the other.
         parts = [tf.constant(array[:5]), tf.constant(array[5:])]
-        return strategy.experimental_distribute_values_from_function(
+        return two_replicas.experimental_distribute_values_from_function(
             lambda context: parts[context.replica_id_in_sync_group]
         )
 
-    with strategy.scope():
+    with two_replicas.scope():
         synchronized = BatchNormalization(synchronized=True)
         synchronized.build(inputs.shape)
     step = tf.function(lambda images, weights: train_on(synchronized, images, weights))
-    parts = strategy.run(step, [share(inputs), share(cotangent)])
-    outputs, gradient, *moving = map(strategy.experimental_local_results, parts)
+    parts = two_replicas.run(step, [share(inputs), share(cotangent)])
+    outputs, gradient, *moving = map(two_replicas.experimental_local_results, parts)
     single = BatchNormalization()
     single.build(inputs.shape)
     expected, expected_gradient, *expected_moving = train_on(single, tf.constant(inputs), cotangent)

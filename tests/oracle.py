@@ -1,0 +1,70 @@
+"""What `measure` should give, by NumPy and SciPy in float64."""
+
+import numpy as np
+import scipy.stats
+
+from keras_bnact import measure
+
+# For layers deep in a network, whose float32 activations here come from other kernels.
+DEEP = {"atol": 1e-5, "skewness_atol": 1e-4}
+
+
+def predict(model, x, batch_size=10):
+    """A model's outputs batch by batch, in float64."""
+    parts = [model(x[i : i + batch_size], training=False) for i in range(0, len(x), batch_size)]
+    return np.concatenate([np.asarray(part, "float64") for part in parts])
+
+
+def randomize(normalization, rng):
+    channels = normalization.moving_mean.shape[0]
+    normalization.moving_mean.assign(rng.normal(0, 0.5, channels))
+    normalization.moving_variance.assign(rng.uniform(0.1, 2, channels))
+    normalization.gamma.assign(rng.normal(0, 1, channels))
+    normalization.beta.assign(rng.normal(0, 0.3, channels))
+
+
+def affine(normalization, a):
+    """Batch normalization at inference in float64, channels last."""
+    mean, variance, gamma, beta = (
+        np.asarray(v, "float64")
+        for v in (
+            normalization.moving_mean,
+            normalization.moving_variance,
+            normalization.gamma,
+            normalization.beta,
+        )
+    )
+    return (a - mean) / np.sqrt(variance + normalization.epsilon) * gamma + beta
+
+
+def assert_measured(layer, a, g=None, bound=1.0, atol=1e-6, skewness_atol=2e-7):
+    """Compares with NumPy and SciPy on activations `a` and block outputs `g`, channels last."""
+    a = a.reshape(-1, a.shape[-1])
+    g = a if g is None else g.reshape(-1, g.shape[-1])
+    varied = a.min(axis=0) < a.max(axis=0)
+    largest = np.where(a.any(axis=0), np.abs(a).max(axis=0), 1.0) if bound is None else bound
+    saturation = (np.abs(a) / largest).mean(axis=0)
+    used = g.any(axis=0)
+    sparsity = 1 - (np.abs(g) / np.where(used, np.abs(g).max(axis=0), 1.0)).mean(axis=0)
+    skewness = np.zeros(a.shape[1])
+    skewness[varied] = scipy.stats.skew(a[:, varied], bias=False)
+    assert layer.bound == bound
+    assert layer.count == len(a)
+    assert layer.constant_channels == (~varied).sum()
+    assert layer.zero_channels == (~used).sum()
+    np.testing.assert_allclose(layer.channel_saturation, saturation, atol=atol)
+    np.testing.assert_allclose(layer.saturation, saturation.mean(), atol=atol)
+    np.testing.assert_allclose(layer.channel_sparsity, sparsity, atol=atol)
+    np.testing.assert_allclose(layer.sparsity, sparsity.mean(), atol=atol)
+    # The floor: a symmetric channel's skewness is a small difference of float32 sums.
+    np.testing.assert_allclose(layer.channel_skewness, skewness, rtol=1e-4, atol=skewness_atol)
+    np.testing.assert_allclose(layer.skewness, np.abs(skewness).mean(), rtol=1e-4)
+    np.testing.assert_allclose(layer.channel_mean, a.mean(axis=0), atol=atol)
+    np.testing.assert_allclose(layer.channel_std, a.std(axis=0), rtol=1e-5, atol=atol)
+    np.testing.assert_allclose(layer.channel_max, np.abs(a).max(axis=0), atol=atol)
+    np.testing.assert_allclose(layer.channel_output_max, np.abs(g).max(axis=0), rtol=1e-5)
+
+
+def names(model, x=None, **keywords):
+    x = np.zeros((2, *model.input_shape[1:])) if x is None else x
+    return [layer.name for layer in measure(model, x, **keywords)]
