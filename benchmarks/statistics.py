@@ -3,11 +3,12 @@
     python -m benchmarks.statistics
 
 On `vgg16_11` (tanh, 32x32 images of noise), in both orders and at quarter and full width. All
-that is compared takes turns, in a process of its own for each network, so that a machine whose
-speed drifts slows all; ratios are medians of the rounds. Printed are
+that is compared takes turns, so that a machine whose speed drifts slows all, and in several
+processes, since one process is 10 % faster than another for no reason of ours (where its memory
+lies, say). Ratios are medians over all rounds of all processes. Printed are
 
 - measure / evaluate: `keras_bnact.measure` and `model.evaluate` on the same `tf.data.Dataset`, and
-  the fastest round of the one over the fastest of the other, for a machine that is disturbed;
+  the range in which half of the rounds lie;
 - literal / measure: the paper's Algorithms 1 and 2 (`tests/algorithms.py`), which run the network
   six times, each pass compiled;
 - training + callback: `fit` for an epoch with `ActivationStatistics` on a fifth as many images,
@@ -20,20 +21,18 @@ import concurrent.futures
 import itertools
 import multiprocessing
 import resource
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from absl import app, flags
 
 from train import devices
 
-ROUNDS = flags.DEFINE_integer("rounds", 11, "Timed rounds.", lower_bound=1)
-LONG_ROUNDS = flags.DEFINE_integer(
-    "long_rounds", 3, "Timed rounds of the literal algorithms and of training.", lower_bound=1
-)
+PROCESSES = flags.DEFINE_integer("processes", 5, "Processes for each network.", lower_bound=1)
+ROUNDS = flags.DEFINE_integer("rounds", 3, "Timed rounds of each process.", lower_bound=1)
 IMAGES = flags.DEFINE_integer(
     "images", 1024, "Images at full width; four times as many at a quarter.", lower_bound=256
 )
@@ -41,6 +40,8 @@ BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Images a batch.", lower_bo
 WIDTHS = flags.DEFINE_multi_float("width", [1.0, 0.25], "Factors on the numbers of filters.")
 
 ORDERS = ("convention", "swap")
+# How many of the processes also run what takes ten times as long.
+LONG_PROCESSES = 2
 # CIFAR has a test image for five training images.
 TRAINING_IMAGES_A_TEST_IMAGE = 5
 
@@ -50,36 +51,40 @@ def main(arguments: Sequence[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"'{arguments[1]}' is no flag.")
     print(
-        f"vgg16_11, tanh, batches of {BATCH_SIZE.value}; medians of {ROUNDS.value} rounds "
-        f"({LONG_ROUNDS.value} of literal and training)\n"
+        f"vgg16_11, tanh, batches of {BATCH_SIZE.value}; {PROCESSES.value} processes of "
+        f"{ROUNDS.value} rounds ({LONG_PROCESSES} in all for literal and training)\n"
     )
     print(
         f"{'':18}{'images/s':>10}{'measure / evaluate':>26}{'literal':>12}{'training':>11}"
         f"{'memory / evaluate':>22}{'MB':>7}\n"
-        f"{'width':>6} {'order':<11}{'evaluate':>10}{'median':>12}{'fastest':>14}"
+        f"{'width':>6} {'order':<11}{'evaluate':>10}{'median':>12}{'half within':>14}"
         f"{'/ measure':>12}{'+ callback':>11}{'measure':>11}{'literal':>11}"
     )
     for width, order in itertools.product(WIDTHS.value, ORDERS):
         images = int(IMAGES.value / max(width, 0.25))
         job = width, order, images, BATCH_SIZE.value
-        seconds = _in_a_process(times, *job, ROUNDS.value, LONG_ROUNDS.value)
+        seconds: dict[str, list[float]] = {}
+        for process in range(PROCESSES.value):
+            long = process < LONG_PROCESSES
+            for name, measured in _in_a_process(times, *job, ROUNDS.value, long).items():
+                seconds.setdefault(name, []).extend(measured)
         peaks = {what: _in_a_process(peak, what, *job) for what in JOBS}
-        fastest = min(seconds["measure"]) / min(seconds["evaluate"])
+        low, median, high = np.percentile(_ratios(seconds, "measure", "evaluate"), [25, 50, 75])
         print(
-            f"{width:>6g} {order:<11}{images / min(seconds['evaluate']):>10.0f}"
-            f"{_median_ratio(seconds, 'measure', 'evaluate'):>12.3f}{fastest:>14.3f}"
-            f"{_median_ratio(seconds, 'literal', 'beside literal'):>12.2f}"
-            f"{_median_ratio(seconds, 'training measured', 'training'):>11.3f}"
-            f"{peaks['measure'] / peaks['evaluate']:>11.3f}"
-            f"{peaks['literal'] / peaks['evaluate']:>11.3f}{peaks['evaluate'] / 1024:>7.0f}"
+            f"{width:>6g} {order:<11}{images / np.median(seconds['evaluate']):>10.0f}"
+            f"{median:>12.2f}{f'{low:.2f} to {high:.2f}':>14}"
+            f"{np.median(_ratios(seconds, 'literal', 'beside literal')):>12.1f}"
+            f"{np.median(_ratios(seconds, 'training measured', 'training')):>11.2f}"
+            f"{peaks['measure'] / peaks['evaluate']:>11.2f}"
+            f"{peaks['literal'] / peaks['evaluate']:>11.2f}{peaks['evaluate'] / 1024:>7.0f}"
         )
         sys.stdout.flush()
 
 
 def times(
-    width: float, order: str, images: int, batch_size: int, rounds: int, long_rounds: int
+    width: float, order: str, images: int, batch_size: int, rounds: int, long: bool
 ) -> dict[str, list[float]]:
-    """Seconds of each round of each thing that is compared."""
+    """Seconds of each round of each thing that is compared, the long ones once if at all."""
     import keras
 
     from keras_bnact.callbacks import ActivationStatistics
@@ -91,12 +96,13 @@ def times(
     def train(callbacks: list[keras.callbacks.Callback]) -> Callable[[], Any]:
         return lambda: model.fit(data, verbose=0, shuffle=False, callbacks=callbacks)
 
-    turns = [{name: jobs[name] for name in ("evaluate", "measure")}] * rounds
-    turns += [{"beside literal": jobs["measure"], "literal": jobs["literal"]}] * long_rounds
-    turns += [
-        {"training": train([]), "training measured": train([ActivationStatistics(few)])}
-    ] * long_rounds
-    for warm_up in [turns[0], turns[rounds], turns[-1]]:
+    short = {name: jobs[name] for name in ("evaluate", "measure")}
+    others = [
+        {"beside literal": jobs["measure"], "literal": jobs["literal"]},
+        {"training": train([]), "training measured": train([ActivationStatistics(few)])},
+    ]
+    turns = [short] * rounds + others * long
+    for warm_up in [short, *others * long]:
         for job in warm_up.values():
             job()
     seconds: dict[str, list[float]] = {}
@@ -146,7 +152,6 @@ JOBS = {"evaluate": _evaluate, "measure": _measure, "literal": _literal}
 
 def _network_and_data(width: float, order: str, images: int, batch_size: int) -> tuple[Any, Any]:
     import keras
-    import numpy as np
     import tensorflow as tf
 
     from keras_bnact.models import VGG16
@@ -174,8 +179,8 @@ def _quietly(function: Callable, arguments: Sequence[Any]) -> Any:
     return function(*arguments)
 
 
-def _median_ratio(seconds: dict[str, list[float]], one: str, other: str) -> float:
-    return statistics.median(a / b for a, b in zip(seconds[one], seconds[other], strict=True))
+def _ratios(seconds: dict[str, list[float]], one: str, other: str) -> np.ndarray:
+    return np.array(seconds[one]) / np.array(seconds[other])
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from keras_bnact.histograms import Histogram
 from keras_bnact.statistics import ChannelSums, ModelStatistics
 
 # Examples that tell where the channels are, before all are measured.
-SCOUTS = 32
+SCOUTS = 8
 # Seconds of measuring after which a progress bar appears on a terminal.
 PATIENCE = 3.0
 
