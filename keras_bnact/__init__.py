@@ -14,7 +14,15 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_bnact import activations, callbacks, layers, models, regularizers, statistics
+    from keras_bnact import (
+        activations,
+        callbacks,
+        layers,
+        models,
+        records,
+        regularizers,
+        statistics,
+    )
     from keras_bnact.export import export_saved_model
     from keras_bnact.gradients import measure_gradients
     from keras_bnact.histograms import Histogram
@@ -33,6 +41,7 @@ __all__ = [
     "measure",
     "measure_gradients",
     "models",
+    "records",
     "regularizers",
     "statistics",
 ]

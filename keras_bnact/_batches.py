@@ -32,14 +32,23 @@ def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[An
     >>> [len(batch) for batch in batches(np.zeros((5, 3)), batch_size=2)]
     [2, 2, 1]
     """
+    check(data, batch_size, steps)
+    filled = (batch for batch in _all(data, batch_size) if len(keras.tree.flatten(batch)[0]))
+    return itertools.islice(filled, steps)
+
+
+def check(data: Any, batch_size: int, steps: int | None = None) -> None:
+    """Refuses what `batches` refuses, as far as that shows before a batch is read.
+
+    Raises:
+        ValueError: See `batches`.
+    """
     if batch_size < 1:
         raise ValueError(f"batch_size must be 1 or more; got {batch_size}.")
     if steps is not None and steps < 1:
         raise ValueError(f"steps must be 1 or more, or None for all batches; got {steps}.")
     if steps is None and _endless(data):
         raise ValueError("The data has no end: give `steps`, the number of batches to read.")
-    filled = (batch for batch in _all(data, batch_size) if len(keras.tree.flatten(batch)[0]))
-    return itertools.islice(filled, steps)
 
 
 def inputs(batch: Any) -> Any:

@@ -36,14 +36,16 @@ def compiled_once(model: keras.Model, key: Hashable, make: Callable[[], Any]) ->
 def programs(
     model: keras.Model, stream: Iterable[Any], key: Hashable, make: Callable[[Any], Any]
 ) -> Iterator[tuple[Any, Any]]:
-    """Each batch of a stream with what `make` gave for its `signature`, see `compiled_once`."""
-    program = specs = None
+    """Each batch of a stream with what `make` gave for its `signature`, see `compiled_once`.
+
+    Lengths that have differed, in this stream or an earlier one, may be any from then on.
+    """
+    widest = compiled_once(model, (key, "signatures"), dict)
     for batch in stream:
-        old, specs = specs, signature(batch, specs)
-        if specs != old:
-            full_key = (key, str(specs))
-            program = compiled_once(model, full_key, functools.partial(make, specs))
-        yield program, batch
+        specs = signature(batch)
+        kind = str(keras.tree.map_structure(lambda spec: (len(spec.shape), spec.dtype), specs))
+        specs = widest[kind] = signature(batch, widest.get(kind))
+        yield compiled_once(model, (key, str(specs)), functools.partial(make, specs)), batch
 
 
 class _Parts:
@@ -51,8 +53,11 @@ class _Parts:
 
     def __init__(self, model: keras.Model):
         layers = model._flatten_layers()
-        objects = [*layers, *model.weights]
-        objects += [vars(layer).get("activation") for layer in layers]
+        activations = [vars(layer).get("activation") for layer in layers]
+        objects = [*layers, *model.weights, *filter(callable, activations)]
+        # A method is a new object each time.
+        objects += [part.__self__ for part in objects if inspect.ismethod(part)]
+        objects = [getattr(part, "__func__", part) for part in objects]
         # Made anew by `model.compile`.
         objects += [getattr(model, name, None) for name in ("_compile_loss", "optimizer")]
         # Weak: the parts of a model may refer to it.
@@ -61,6 +66,7 @@ class _Parts:
             (layer.dtype_policy.name, getattr(layer, "quantization_mode", None), layer.trainable)
             for layer in layers
         ]
+        self.settings += [name for name in activations if isinstance(name, str)]
 
     def are(self, others: "_Parts") -> bool:
         """Whether these are still there and the same."""

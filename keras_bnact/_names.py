@@ -1,6 +1,7 @@
 """Choosing layers by name."""
 
 import fnmatch
+import re
 from collections.abc import Sequence
 
 
@@ -28,7 +29,7 @@ def patterns(layers: str | Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether one of the patterns fits the whole name.
+    """Whether one of the patterns fits the whole name, or that without a repeated call's `#2`.
 
     Example:
 
@@ -36,4 +37,5 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
     >>> matches("conv1", ["fc?", "conv*"])
     True
     """
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    names = {name, re.sub(r"#\d+$", "", name)}
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)

@@ -238,7 +238,7 @@ class _Finder:
             inputs=call.inputs,
             outputs=call.outputs,
             normalization=after.layer if after else None,
-            by_batch=bool(after and after.training),
+            by_batch=bool(after and after.training and after.layer.trainable),
             normalized=normalization is not None,
             layer=weights.layer if weights else None,
             layer_inputs=weights.inputs if weights else None,

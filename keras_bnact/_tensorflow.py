@@ -23,6 +23,8 @@ LOOP_FLOAT32_STEPS = 16
 LOOP_WORTHWHILE = 4096
 LOOP_STEP_WORTHWHILE = 1024
 LOOP_MAX_PARTS = 16
+# Elements that stock operations sum at a time: seven float64 tensors of 16 MB.
+STOCK_ELEMENTS = 2**21
 
 
 def fused_batch_normalization(
@@ -235,7 +237,7 @@ def channel_sums(
     On a CPU a large activation is read once: a loop compiled by XLA adds a few rows at a time
     to running sums, which stay in the cache, one loop for each core. Stock operations would
     write every term to memory and read it again. Everything else is summed by stock operations
-    in float64.
+    in float64, so many elements at a time that they take 100 MB.
 
     Args:
         terms: From `x` and the vectors to a tuple of tensors, element by element.
@@ -249,11 +251,7 @@ def channel_sums(
     """
     rows, repeats = _loop_shape(x.shape)
     if rows == 0 or tf.config.list_logical_devices("GPU"):
-        x = tf.cast(x, tf.float64)
-        axes = list(range(x.shape.rank - 1))
-        summands = terms(x, *(tf.cast(vector, tf.float64) for vector in vectors))
-        sums = tf.stack([tf.reduce_sum(summand, axes) for summand in summands])
-        return sums, tf.reduce_min(x, axes), tf.reduce_max(x, axes)
+        return _stock_sums(terms, x, vectors)
     steps = tf.reshape(x, [-1, rows, repeats * x.shape[-1]])
     count = tf.shape(steps)[0]
     missing = (largest_batch - tf.shape(x)[0]) * (math.prod(x.shape[1:-1]) // (rows * repeats))
@@ -275,6 +273,27 @@ def channel_sums(
         )
     )
     return tf.reduce_sum(sums, [0, 2]), tf.reduce_min(minimum, 0), tf.reduce_max(maximum, 0)
+
+
+def _stock_sums(terms: Callable, x: Any, vectors: tuple[Any, ...]) -> tuple[Any, Any, Any]:
+    channels = x.shape[-1]
+    vectors = [tf.cast(vector, tf.float64) for vector in vectors]
+    x = tf.reshape(x, [-1, channels])
+    positions = max(1, STOCK_ELEMENTS // channels)
+
+    def add(begin, sums, minimum, maximum):
+        part = tf.cast(x[begin : begin + positions], tf.float64)
+        sums += tf.stack([tf.reduce_sum(summand, 0) for summand in terms(part, *vectors)])
+        minimum = tf.minimum(minimum, tf.reduce_min(part, 0))
+        return begin + positions, sums, minimum, tf.maximum(maximum, tf.reduce_max(part, 0))
+
+    zeros = tf.zeros(channels, tf.float64)
+    number = len(terms(zeros, *vectors))
+    start = (0, tf.zeros((number, channels), tf.float64), zeros + math.inf, zeros - math.inf)
+    _, *results = tf.while_loop(
+        lambda begin, *_: begin < tf.shape(x)[0], add, start, parallel_iterations=1
+    )
+    return tuple(results)
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_bnact._batches import check
 from keras_bnact._names import patterns
 from keras_bnact.gradients import measure_gradients
 from keras_bnact.histograms import Histogram
@@ -19,11 +20,13 @@ class _EveryFewEpochs(keras.callbacks.Callback):
         function: Callable,
         data: Any,
         every: int,
+        batch_size: int,
         steps: int | None,
         prefix: str,
         **options: Any,
     ):
         super().__init__()
+        check(data, batch_size, steps)
         if every < 1:
             raise ValueError(f"every must be 1 or more; got {every}.")
         if isinstance(data, Iterator):
@@ -31,15 +34,17 @@ class _EveryFewEpochs(keras.callbacks.Callback):
                 "An iterator is used up after one epoch: give a tf.data.Dataset, a PyDataset or "
                 "arrays."
             )
-        self.function, self.data, self.options = function, data, options
+        self.function, self.data = function, data
+        self.options = {"batch_size": batch_size, **options}
         self.every, self.steps, self.prefix = every, steps, prefix
         self.epochs: dict[int, Any] = {}
         self._entries: dict[str, float] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._entries = {}
-        # Compiles what is needed, and shows a mistake before an epoch is spent.
-        self._measure(steps=1)
+        if self.model.built:
+            # Compiles what is needed, and shows a mistake before an epoch is spent.
+            self._measure(steps=1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._entries or (epoch + 1) % self.every == 0:
@@ -67,7 +72,8 @@ class ActivationStatistics(_EveryFewEpochs):
     values. The epoch's logs get `saturation`, `skewness` and `sparsity`, the means over the
     layers, and for each layer `saturation/NAME`, `skewness/NAME` and `sparsity/NAME`. The History
     has them, and so do `CSVLogger`, `TensorBoard` and `EarlyStopping(monitor="sparsity",
-    mode="max")` where they are listed after this callback.
+    mode="max")` where they are listed after this callback; its `patience` counts epochs, so with
+    an `every` above 1 it must be larger than that.
 
     Args:
         data: What to measure on, as in `keras_bnact.measure`; read anew each time.
@@ -109,11 +115,11 @@ class ActivationStatistics(_EveryFewEpochs):
             measure,
             data,
             every,
+            batch_size,
             steps,
             prefix,
             layers=patterns(layers),
             histograms=tuple(histograms),
-            batch_size=batch_size,
             verbose=0,
         )
 
@@ -163,5 +169,6 @@ class GradientStatistics(_EveryFewEpochs):
         steps: int | None = None,
         prefix: str = "",
     ):
-        options = {"layers": patterns(layers), "batch_size": batch_size}
-        super().__init__(measure_gradients, data, every, steps, prefix, **options)
+        super().__init__(
+            measure_gradients, data, every, batch_size, steps, prefix, layers=patterns(layers)
+        )

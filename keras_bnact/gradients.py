@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_bnact import records
 from keras_bnact._batches import batches
 from keras_bnact._compilation import (
     check_built,
@@ -18,7 +19,6 @@ from keras_bnact._compilation import (
 )
 from keras_bnact._names import patterns
 from keras_bnact._sites import Watch, kernels, select
-from keras_bnact.statistics import aligned, entries
 
 FIGURES = ("input", "weight_gradient", "activation_gradient")
 
@@ -70,7 +70,7 @@ class ModelGradients(list[LayerGradients]):
 
     def entries(self) -> dict[str, float]:
         """Every figure of every layer, by `FIGURE/LAYER`: what goes into a training's logs."""
-        return entries(self, FIGURES)
+        return records.entries(self, FIGURES)
 
     def records(self) -> list[dict[str, Any]]:
         """A dict of plain numbers and text for each layer."""
@@ -88,7 +88,7 @@ class ModelGradients(list[LayerGradients]):
         rows = [
             [layer.name, *(f"{getattr(layer, name):.3e}" for name in FIGURES)] for layer in self
         ]
-        lines = aligned([["layer", *FIGURES], *rows], text_columns=1)
+        lines = records.aligned([["layer", *FIGURES], *rows], text_columns=1)
         return f"{lines}\nmeans of {self.batches} batches of {self.batch_size}"
 
     __repr__ = __str__
@@ -111,7 +111,8 @@ def measure_gradients(
     Args:
         model: A built and compiled Keras model (TensorFlow backend). Under
             `tf.distribute.MirroredStrategy` every replica takes its share of each batch, and
-            gradients are those of the whole batch.
+            gradients are those of the whole batch, for a loss that is a mean over it, as Keras'
+            are; a batch with fewer examples than replicas is left out.
         data: As in `measure`, with the labels that the loss needs.
         layers: As in `measure`; of those, the activations that a weight layer precedes,
             directly or with batch normalization in between.
@@ -144,15 +145,21 @@ def measure_gradients(
     from keras_bnact import _tensorflow
 
     chosen, sizes, results = patterns(layers), [], []
-    stream = (_with_labels(model, batch) for batch in batches(data, batch_size, steps))
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    stream = (
+        _with_labels(model, batch)
+        for batch in batches(data, batch_size, steps)
+        if _examples(batch) >= replicas
+    )
     with _tensorflow.state_restored(model):
         for program, batch in programs(
             model, stream, ("gradients", chosen), lambda specs: _Program(model, specs, chosen)
         ):
-            sizes.append(len(keras.tree.flatten(batch)[0]))
-            results.append(program.run(batch, sizes[-1]))
+            sizes.append(_examples(batch))
+            results.append(program.run(batch, sizes[-1], _loss_scale(model)))
     if not results:
-        raise ValueError("The data holds no batch to measure.")
+        enough = f", of {replicas} examples or more for {replicas} replicas" * (replicas > 1)
+        raise ValueError(f"The data holds no batch to measure{enough}.")
     return ModelGradients(
         [
             LayerGradients(name, *map(float, row))
@@ -161,6 +168,10 @@ def measure_gradients(
         sizes[0],
         len(sizes),
     )
+
+
+def _examples(batch: Any) -> int:
+    return len(keras.tree.flatten(batch)[0])
 
 
 def _with_labels(model: keras.Model, batch: Any) -> tuple[Any, ...]:
@@ -178,7 +189,7 @@ class _Program:
         from keras_bnact import _tensorflow
 
         self.names: list[str] = []
-        replicas = self.replicas = model.distribute_strategy.num_replicas_in_sync
+        replicas = model.distribute_strategy.num_replicas_in_sync
         watch = Watch(model, _tensorflow.graph, _tensorflow.origin)
         # Weak, so that a program does not keep the model alive that it is kept for.
         reference = weakref.ref(model)
@@ -193,9 +204,7 @@ class _Program:
             loss *= replicas * ops.cast(share, loss.dtype) / ops.cast(examples, loss.dtype)
             return loss, [site for site in select(watch.sites(calls), layers) if site.layer]
 
-        def step(batch, examples):
-            scale = _loss_scale(reference())
-
+        def step(batch, examples, scale):
             def scaled_loss():
                 loss, chosen = loss_and_sites(batch, examples)
                 targets = [[site.inputs, *kernels(site.layer)] for site in chosen]
@@ -212,21 +221,17 @@ class _Program:
             return {name: ops.stack(rows) for name, rows in outputs.items()}
 
         with watch.installed(), without_penalties(model):
-            self._run = _tensorflow.compiled(step, model, specs, np.int32(1))
+            scale = _loss_scale(model)
+            self._run = _tensorflow.compiled(step, model, specs, np.int32(1), scale)
         if not self.names:
             raise ValueError(
                 "None of the measured activations has a weight layer before it, directly or with "
                 "batch normalization in between."
             )
 
-    def run(self, batch: Any, examples: int) -> np.ndarray:
+    def run(self, batch: Any, examples: int, scale: np.float32) -> np.ndarray:
         """The means of one batch, a row for each layer in the order of `FIGURES`."""
-        if examples < self.replicas:
-            raise ValueError(
-                f"A batch of {examples} cannot be shared by {self.replicas} replicas: give larger "
-                "batches, or leave the last one out."
-            )
-        results = self._run(batch, np.int32(examples))
+        results = self._run(batch, np.int32(examples), scale)
         total = {name: sum(result[name] for result in results) for name in results[0]}
         # Every replica has the sum of all replicas' weight gradients.
         total["weight"] = results[0]["weight"]
@@ -241,7 +246,8 @@ def _sum_and_count(tensors: Sequence[Any], scale: Any) -> Any:
     return ops.stack([ops.sum(values), ops.cast(ops.size(flat), "float64")])
 
 
-def _loss_scale(model: keras.Model) -> Any:
-    """What the optimizer multiplies the loss by, so that half precision holds the gradients."""
+def _loss_scale(model: keras.Model) -> np.float32:
+    """What the optimizer multiplies the loss by now, so that half precision holds the gradients."""
     one = ops.ones(())
-    return one if model.optimizer is None else model.optimizer.scale_loss(one)
+    scale = one if model.optimizer is None else model.optimizer.scale_loss(one)
+    return np.float32(ops.convert_to_numpy(scale))

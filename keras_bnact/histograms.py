@@ -1,7 +1,8 @@
 """Histograms of activations and of blocks' outputs, counted while a model is measured."""
 
 import dataclasses
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,8 @@ class Histogram:
         # Hashable, so that what is compiled for it is found again.
         object.__setattr__(self, "layers", patterns(self.layers))
         if self.channels is not None:
-            one = isinstance(self.channels, int)
-            object.__setattr__(self, "channels", (self.channels,) if one else tuple(self.channels))
+            some = self.channels if isinstance(self.channels, Iterable) else [self.channels]
+            object.__setattr__(self, "channels", tuple(map(operator.index, some)))
         if self.channels == ():
             raise ValueError("Name the channels of a histogram, or give None for all in one.")
 

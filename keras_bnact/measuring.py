@@ -325,7 +325,7 @@ def _sums(
         vectors += (ops.cast(slope / scale, "float32"), ops.cast(slope * shift + offset, "float32"))
     sums, minimum, maximum = _tensorflow.channel_sums(statistics.terms, x, vectors, largest_batch)
     if site.normalization is None:
-        sums = ops.concatenate([sums, sums[3:]])
+        sums = ops.concatenate([sums, sums[-1:]])
     count = functools.reduce(
         operator.mul, (ops.cast(length, "float64") for length in ops.shape(x)[:-1])
     )

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_bnact import records
+
 FIGURES = ("saturation", "skewness", "sparsity")
-# The columns of a record that are no numbers.
-TEXTS = ("layer", "activation")
 
 
 def terms(
@@ -60,7 +60,8 @@ class ChannelSums:
     """Additive state of many channels, in float64.
 
     Args:
-        added: The sums, of shape `(6, channels)`: the number of elements, then those of `terms`.
+        added: The sums, of shape `(6, channels)`: the number of elements, then those of `terms`,
+            of which the last is of the block's output.
         minimum, maximum: Of the activation, of shape `(channels,)`.
 
     Example:
@@ -82,7 +83,7 @@ class ChannelSums:
         """The sums of an array of shape `(elements, channels)`; the block's output is its own."""
         sums = [t.sum(axis=0) for t in terms(x, shift, scale)]
         count = np.full(x.shape[1], len(x), "float64")
-        return cls(np.stack([count, *sums, sums[3]]), x.min(axis=0), x.max(axis=0))
+        return cls(np.stack([count, *sums, sums[-1]]), x.min(axis=0), x.max(axis=0))
 
     def __add__(self, other: "ChannelSums") -> "ChannelSums":
         return ChannelSums(
@@ -243,11 +244,11 @@ class ModelStatistics(list[LayerStatistics]):
 
     def means(self) -> dict[str, float]:
         """The model's figures, plain means over its layers, by name."""
-        return _means(self.records())
+        return records.means(self.records(), FIGURES)
 
     def entries(self) -> dict[str, float]:
         """The means, and every layer's by `FIGURE/LAYER`: what goes into a training's logs."""
-        return self.means() | entries(self, FIGURES)
+        return self.means() | records.entries(self, FIGURES)
 
     def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, str):
@@ -263,9 +264,7 @@ class ModelStatistics(list[LayerStatistics]):
             {
                 "index": index,
                 "layer": layer.name,
-                "saturation": layer.saturation,
-                "skewness": layer.skewness,
-                "sparsity": layer.sparsity,
+                **{name: getattr(layer, name) for name in FIGURES},
                 "empirical_saturation": layer.empirical_saturation,
                 "activation": layer.activation,
                 "bound": layer.bound,
@@ -282,40 +281,6 @@ class ModelStatistics(list[LayerStatistics]):
         return table(self.records())
 
     __repr__ = __str__
-
-
-def parsed(rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Records that were written as text, as `csv.DictReader` gives them, with their numbers.
-
-    Args:
-        rows: Of a table that `ModelStatistics.records` was written to, with or without columns
-            of its own.
-
-    Returns:
-        The rows, in which all but `layer` and `activation` are numbers, or None where empty.
-
-    Example:
-
-    >>> from keras_bnact import statistics
-    >>> statistics.parsed([{"epoch": "3", "layer": "conv1", "bound": "", "sparsity": "0.5"}])
-    [{'epoch': 3, 'layer': 'conv1', 'bound': None, 'sparsity': 0.5}]
-    """
-    return [
-        {name: text if name in TEXTS else _number(text) for name, text in row.items()}
-        for row in rows
-    ]
-
-
-def entries(layers: Sequence[Any], figures: Sequence[str]) -> dict[str, float]:
-    """Attributes of layers, by `FIGURE/LAYER`.
-
-    Example:
-
-    >>> from keras_bnact import statistics
-    >>> statistics.entries([statistics.describe([0.0, 1.0], name="toy")], ["sparsity"])
-    {'sparsity/toy': 0.5}
-    """
-    return {f"{name}/{layer.name}": getattr(layer, name) for name in figures for layer in layers}
 
 
 def saturation(values: Any, bound: float | None = 1.0) -> float:
@@ -437,7 +402,7 @@ def describe(
                     f"The block's output has shape {np.shape(output)} and the activation "
                     f"{np.shape(values)}: give two of the same shape."
                 )
-            sums.added[5], output_max = g.sum(axis=0), g.max(axis=0)
+            sums.added[-1], output_max = g.sum(axis=0), g.max(axis=0)
     return summarize(name, activation, bound, sums, shift, scale, output_max)
 
 
@@ -508,11 +473,11 @@ def summarize(
     )
 
 
-def table(records: Sequence[Mapping[str, Any]]) -> str:
+def table(layers: Sequence[Mapping[str, Any]]) -> str:
     """A table of layers with their means, for people.
 
     Args:
-        records: As `ModelStatistics.records` gives them; at least one.
+        layers: Records as `ModelStatistics.records` gives them; at least one.
 
     Returns:
         Lines of text.
@@ -536,59 +501,23 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
             str(record["channels"]),
             str(record["constant_channels"]),
         ]
-        for record in records
+        for record in layers
     ]
-    if len(records) > 1:
-        rows.append(["mean", "", "", *(f"{x:.4f}" for x in _means(records).values()), "", ""])
+    if len(layers) > 1:
+        rows.append(
+            ["mean", "", "", *(f"{x:.4f}" for x in records.means(layers, FIGURES).values()), "", ""]
+        )
     headings = ["layer", "activation", "bound", *FIGURES, "channels", "constant"]
-    lines = [aligned([headings, *rows], text_columns=2)]
-    if any(record["bound"] is None for record in records):
+    lines = [records.aligned([headings, *rows], text_columns=2)]
+    if any(record["bound"] is None for record in layers):
         lines.append("* no bound known: relative to the largest absolute value of the channel")
     lines += [
         f"NaN or infinity in {record['non_finite_channels']} of {record['channels']} channels of "
         f"{record['layer']}"
-        for record in records
+        for record in layers
         if record["non_finite_channels"]
     ]
     return "\n".join(lines)
-
-
-def aligned(rows: Sequence[Sequence[str]], text_columns: int) -> str:
-    """Lines of aligned columns, the first ones to the left and the others to the right.
-
-    Args:
-        rows: As many cells each.
-        text_columns: Number of columns to the left.
-
-    Returns:
-        The lines.
-
-    Example:
-
-    >>> from keras_bnact.statistics import aligned
-    >>> print(aligned([["layer", "count"], ["conv1", "7"]], text_columns=1))
-    layer   count
-    conv1       7
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column < text_columns else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("   ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def _means(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    return {name: float(np.mean([record[name] for record in records])) for name in FIGURES}
-
-
-def _number(text: str) -> int | float | None:
-    if not text:
-        return None
-    return int(text) if text.isdecimal() else float(text)
 
 
 def _share(absolute: np.ndarray, count: np.ndarray, largest: np.ndarray) -> np.ndarray:

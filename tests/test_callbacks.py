@@ -93,6 +93,31 @@ def test_one_trace_for_the_whole_training(data, counting):
     assert counting.traces == traces
 
 
+def test_examples_of_any_length_take_one_trace_more(rng, counting):
+    model = keras.Sequential([keras.Input((None, 3)), counting, layers.Dense(2, activation="tanh")])
+    model.compile("sgd", "mse")
+
+    def batches():
+        length = rng.integers(2, 100)
+        yield rng.normal(size=(4, length, 3))
+
+    spec = tf.TensorSpec((None, None, 3))
+    varied = ActivationStatistics(tf.data.Dataset.from_generator(batches, output_signature=spec))
+    x = np.zeros((4, 5, 3))
+    model.fit(x, x[..., :2], epochs=2, verbose=0, callbacks=[varied])
+    traces = counting.traces
+    model.fit(x, x[..., :2], epochs=4, verbose=0, callbacks=[varied])
+    assert counting.traces == traces
+
+
+def test_a_model_that_training_builds(data):
+    model = keras.Sequential([BoundedBlock(layers.Dense(6), "tanh"), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    callbacks = [ActivationStatistics(data[0]), GradientStatistics(data)]
+    history = model.fit(*data, epochs=2, verbose=0, callbacks=callbacks).history
+    assert history["saturation"][1] == pytest.approx(measure(model, data[0]).saturation)
+
+
 def test_measuring_does_not_change_training(data):
     with_callbacks, without = [], []
     for weights, callbacks in (
@@ -144,6 +169,10 @@ def test_mistakes(data):
     assert not losses
     with pytest.raises(ValueError, match="got 0"):
         ActivationStatistics(data[0], every=0)
+    with pytest.raises(ValueError, match="no end"):
+        ActivationStatistics(tf.data.Dataset.from_tensors(data).repeat())
+    with pytest.raises(ValueError, match="steps must be 1 or more"):
+        GradientStatistics(data, steps=0)
     with pytest.raises(ValueError, match="used up after one epoch"):
         GradientStatistics(iter([data]))
 

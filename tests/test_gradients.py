@@ -159,6 +159,20 @@ def test_float16_does_not_lose_small_gradients(rng):
     np.testing.assert_allclose(figures(half), figures(layer), rtol=0.02)
 
 
+def test_the_loss_scale_is_that_of_the_moment(rng):
+    keras.config.set_dtype_policy("mixed_float16")
+    model = block_model("swap")
+    data = batches_of(rng, (8,))
+    (before,) = measure_gradients(model, data)
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.dynamic_scale.assign(8.0)
+    (lower,) = measure_gradients(model, data)
+    np.testing.assert_allclose(figures(lower), figures(before), rtol=0.02)
+    model.optimizer.dynamic_scale.assign(1e30)
+    (overflowing,) = measure_gradients(model, data)
+    assert not np.isfinite(overflowing.weight_gradient)
+
+
 @pytest.mark.parametrize("order", ["swap", "convention"])
 def test_two_replicas_equal_one(rng, order, two_replicas):
     with two_replicas.scope():
@@ -172,7 +186,9 @@ def test_two_replicas_equal_one(rng, order, two_replicas):
     for old, variable in zip(before, model.non_trainable_variables, strict=True):
         for replica in two_replicas.experimental_local_results(variable.value):
             np.testing.assert_array_equal(old, np.array(replica))
-    with pytest.raises(ValueError, match="batch of 1 cannot be shared by 2"):
+    with_one_more = measure_gradients(model, [*batches, *batches_of(rng, (1,))])
+    assert (figures(with_one_more[0]), with_one_more.batches) == (figures(two[0]), 2)
+    with pytest.raises(ValueError, match="2 examples or more for 2 replicas"):
         measure_gradients(model, batches_of(rng, (1,)))
 
 

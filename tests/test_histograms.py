@@ -61,6 +61,12 @@ def test_histograms_leave_nan_out(rng):
     assert layer.non_finite_channels == 1
 
 
+def test_channels_as_numpy_counts_them():
+    assert Histogram(channels=np.argmax([0, 2, 1])).channels == (1,)
+    assert Histogram(channels=np.argsort([0, 2, 1])).channels == (0, 2, 1)
+    assert Histogram(channels=np.int64(1)) == Histogram(channels=1)
+
+
 def test_mistakes_with_histograms():
     model = keras.Sequential([keras.Input((3,)), layers.Dense(4, activation="tanh", name="hidden")])
     for histogram, message in (

@@ -162,6 +162,39 @@ def test_a_layer_that_takes_a_variable_or_a_constant():
     assert names(model, x) == ["position", "position#2", "hidden"]
 
 
+def test_an_activation_that_a_layer_keeps_by_name_or_as_a_method():
+    class Own(layers.Layer):
+        def __init__(self, activation):
+            super().__init__(name="own")
+            self.activation = activation
+
+        def call(self, inputs):
+            return keras.activations.get(self.activation)(inputs)
+
+    class Scaled:
+        scale = 2.0
+
+        def tanh(self, x):
+            return ops.tanh(self.scale * x)
+
+    scaled = Scaled()
+    x = np.ones((2, 3), "float32")
+    for activation in ("tanh", scaled.tanh):
+        model = keras.Sequential([keras.Input((3,)), Own(activation), layers.ReLU(name="relu")])
+        assert "relu" in names(model, x)
+        before = measure(model, x)["relu"].channel_max[0]
+        model.layers[0].activation = "relu"
+        assert measure(model, x)["relu"].channel_max[0] == 1.0 > before
+
+
+def test_a_shared_layer_is_chosen_by_its_name(rng):
+    shared = layers.Dense(3, activation="tanh", name="shared")
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, layers.Dense(1, activation="tanh")(shared(shared(inputs))))
+    assert names(model, layers="shared") == ["shared", "shared#2"]
+    assert names(model, layers="shared#2") == ["shared#2"]
+
+
 def test_the_name_of_a_function_tells_its_bound_only_where_it_is_known():
     def tanh(x):
         return 2.0 * ops.tanh(x)

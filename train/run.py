@@ -85,11 +85,11 @@ def _report(summary: dict[str, Any], directory: RunDirectory) -> None:
 def _layers(directory: RunDirectory) -> str:
     """The table of the layers after the last epoch."""
     # Here, since it imports NumPy, which takes longer than a mistake should.
-    from keras_bnact import statistics
+    from keras_bnact import records, statistics
 
-    records = statistics.parsed(directory.read_csv(run_directory.STATISTICS))
-    last = records[-1]["epoch"]
-    return statistics.table([record for record in records if record["epoch"] == last])
+    layers = records.parsed(directory.read_csv(run_directory.STATISTICS))
+    last = layers[-1]["epoch"]
+    return statistics.table([layer for layer in layers if layer["epoch"] == last])
 
 
 if __name__ == "__main__":
