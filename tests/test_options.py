@@ -118,9 +118,16 @@ def test_a_flagfile_of_something_else_is_refused(tmp_path):
         options.parse([f"--flagfile={tmp_path / 'picture'}"])
 
 
-def test_help_lists_every_flag_of_ours_and_none_of_absls():
-    usage = options.usage()
-    for name in options.define():
+@pytest.mark.parametrize(
+    ("define", "introduction"),
+    [
+        (options.define, options.RUN_USAGE),
+        (options.define_sweep, options.SWEEP_USAGE),
+    ],
+)
+def test_help_lists_every_flag_of_ours_and_none_of_absls(define, introduction):
+    usage = options.usage(define(), introduction)
+    for name in define():
         assert f"--{name}" in usage
     assert "--logtostderr" not in usage
     assert max(map(len, usage.splitlines())) < 130

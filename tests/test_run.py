@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 from test_options import MISTAKES
 
-from keras_bnact import measure
+from keras_bnact import measure, measure_gradients
 from train import options, run, training
 
 # Small enough for seconds, and with an uneven last batch of training and of test images.
@@ -73,6 +73,7 @@ def test_run_directory_is_complete(finished):
         "channels.npz",
         "environment.json",
         "flags.txt",
+        "gradients.csv",
         "history.csv",
         "model.keras",
         "saved_model",
@@ -148,6 +149,24 @@ def test_what_a_run_measures_is_what_its_network_shows(finished):
         assert value == pytest.approx(float(history[-1][figure]), abs=1e-6)
 
 
+def test_the_gradients_of_a_run_are_those_of_its_training_images(finished):
+    from train import datasets
+
+    run_dir, _ = finished
+    flags = options.parse([f"--flagfile={run_dir / 'flags.txt'}"])
+    network = keras.saving.load_model(run_dir / "model.keras")
+    network.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    batches = datasets.load(flags).train.training_batches(32, range(1), flags.seed, flip=False)
+    measured = measure_gradients(network, batches, steps=7)
+    with open(run_dir / "gradients.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows[::7]] == ["1", "2", "4"]
+    for row, layer in zip(rows[-7:], measured, strict=True):
+        assert (row["layer"], row["batch_size"]) == (layer.name, "32")
+        for figure in ("input", "weight_gradient", "activation_gradient"):
+            assert float(row[figure]) == pytest.approx(getattr(layer, figure), rel=1e-4)
+
+
 def test_a_finished_run_says_so(finished, train):
     run_dir, first = finished
     before = {path: path.stat().st_mtime_ns for path in run_dir.rglob("*")}
@@ -201,7 +220,7 @@ def kill_at(moments, run_dir, arguments):
 
 
 def assert_same_run(one, two):
-    for name in ("history.csv", "statistics.csv"):
+    for name in ("history.csv", "statistics.csv", "gradients.csv"):
         assert (one / name).read_bytes() == (two / name).read_bytes()
     channels = [np.load(run_dir / "channels.npz") for run_dir in (one, two)]
     assert channels[0].files == channels[1].files

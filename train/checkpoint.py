@@ -20,14 +20,15 @@ class Checkpoint:
 
     Attributes:
         history: A dict of plain numbers for every finished epoch.
-        statistics: A dict of plain numbers and text for every layer of every measured epoch.
+        layers: By the name of a table, a dict of plain numbers and text for every layer of every
+            measured epoch.
         seconds: Seconds each finished epoch spent training, without its evaluation.
         total_seconds: Seconds of all finished epochs.
     """
 
     def __init__(self, model: keras.Model, folder: Path):
         self.history: list[dict[str, float]] = []
-        self.statistics: list[dict[str, Any]] = []
+        self.layers: dict[str, list[dict[str, Any]]] = {}
         self.seconds: list[float] = []
         self.total_seconds = 0.0
         with tf.device("CPU"):
@@ -42,7 +43,7 @@ class Checkpoint:
             status.assert_existing_objects_matched()
             progress = json.loads(self._progress.numpy().decode())
             self.history = progress["history"]
-            self.statistics = progress.get("statistics", [])
+            self.layers = progress["layers"]
             self.seconds = progress["seconds"]
             self.total_seconds = progress["total_seconds"]
 
@@ -58,7 +59,7 @@ class Checkpoint:
         self.total_seconds += total_seconds
         progress: dict[str, Any] = {
             "history": self.history,
-            "statistics": self.statistics,
+            "layers": self.layers,
             "seconds": self.seconds,
             "total_seconds": self.total_seconds,
         }

@@ -1,11 +1,22 @@
-"""What a command answers to a mistake: one sentence, and exit status 2."""
+"""What a command answers to a mistake: one sentence, and an exit status of its own."""
 
 import difflib
 from collections.abc import Iterable
 
+MISTAKE = 2
+IN_USE = 75
+
 
 class UsageError(Exception):
     """A mistake of the user's, told in one sentence: what was given, and what to do."""
+
+    status = MISTAKE
+
+
+class InUseError(UsageError):
+    """Another process works on the run, or has just finished it: no mistake, try again later."""
+
+    status = IN_USE
 
 
 def nearest(given: str, accepted: Iterable[str]) -> str:

@@ -1,17 +1,20 @@
-"""What a run finds out about its layers: `statistics.csv` and `channels.npz`."""
+"""What a run finds out about its layers: `statistics.csv`, `gradients.csv`, `channels.npz`."""
 
 from typing import Any
 
 import numpy as np
 
-from keras_bnact import BoundedBlock, Histogram
+from keras_bnact import BoundedBlock, Histogram, measure_gradients
 from keras_bnact.statistics import ModelStatistics
 from train import run_directory
+from train.datasets import ImageSet
 from train.run_directory import RunDirectory
 
 # The convolutions, counted from 1, whose channels the paper shows: figures 1 and 8.
 CONSECUTIVE, NUMBER_CONSECUTIVE = 8, 10
 RANDOM, NUMBER_RANDOM = 5, 3
+# Batches of training images that gradients are averaged over: figure 15.
+GRADIENT_BATCHES = 10
 
 
 def histograms(network: Any, seed: int) -> list[Histogram]:
@@ -34,9 +37,26 @@ def histograms(network: Any, seed: int) -> list[Histogram]:
     return wanted
 
 
-def rows(epoch: int, measured: ModelStatistics) -> list[dict[str, Any]]:
-    """Of `statistics.csv`, for an epoch counted from 1."""
-    return [{"epoch": epoch, **record} for record in measured.records()]
+def tables(
+    epoch: int, measured: ModelStatistics, model: Any, images: ImageSet, flags: Any
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows of an epoch counted from 1, by the name of their file.
+
+    Args:
+        epoch: The epoch that is over.
+        measured: On the test images.
+        model: The network in training, whose gradients are measured on the training images, always
+            the same.
+        images, flags: The run's.
+    """
+    batches = images.train.training_batches(flags.batch_size, range(1), flags.seed, images.flip)
+    number = min(GRADIENT_BATCHES, len(images.train) // flags.batch_size)
+    gradients = measure_gradients(model, batches, steps=number)
+    results = {run_directory.STATISTICS: measured, run_directory.GRADIENTS: gradients}
+    return {
+        name: [{"epoch": epoch, **record} for record in result.records()]
+        for name, result in results.items()
+    }
 
 
 def write_channels(measured: ModelStatistics, directory: RunDirectory) -> None:

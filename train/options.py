@@ -1,4 +1,4 @@
-"""The flags of `train.run`: their definitions, checks and text form.
+"""The flags of `train.run` and `train.sweep`: their definitions, checks and text form.
 
 Imports neither Keras nor TensorFlow, so that `--help` and a mistake answer at once.
 """
@@ -28,6 +28,7 @@ ORDERS = ("swap", "convention", "nobn")
 
 # Where a run is and what becomes of an old one there, not what the run is.
 PLACE_FLAGS = ("run_dir", "overwrite")
+ENGINES = ("local", "ray")
 
 
 def define() -> flags.FlagValues:
@@ -182,18 +183,63 @@ def define() -> flags.FlagValues:
     return values
 
 
-def usage() -> str:
+def define_sweep() -> flags.FlagValues:
+    """Those of a sweep alone; `define` has those of its runs."""
+    values = flags.FlagValues()
+    flags.DEFINE_multi_string(
+        "grid",
+        [],
+        "A flag of train.run and its values, seed=0,1,2 for example; every value is run with every "
+        "one of the other grids. gamma_weight_decay+beta_weight_decay=0,1e-4 gives both flags the "
+        "same value. May be repeated; a later one takes the place of an earlier one of the flag.",
+        values,
+    )
+    flags.DEFINE_string(
+        "sweep_dir", None, "Where the runs are written, each in a folder of its own.", values
+    )
+    flags.DEFINE(
+        Name(ENGINES),
+        "engine",
+        "local",
+        "local: processes on this machine. ray: a Ray cluster, that of RAY_ADDRESS if it is set "
+        "and else one started on this machine; its nodes find the checkout and --sweep_dir under "
+        "the same paths.",
+        values,
+        flags.ArgumentSerializer(),
+    )
+    for flag, text in (
+        ("workers", "Runs at a time, with --engine=local. Default: 1."),
+        ("cpus_per_run", "CPU cores that a run takes, with --engine=ray. Default: 1."),
+        ("gpus_per_run", "GPUs that a run takes, with --engine=ray. Default: 0."),
+    ):
+        least = 0 if flag == "gpus_per_run" else 1
+        parser = Number(int, at_least=least)
+        flags.DEFINE(parser, flag, None, text, values, flags.ArgumentSerializer())
+    return values
+
+
+RUN_USAGE = """\
+Train a network with bounded activations into a run directory.
+
+  python -m train.run --dataset=cifar10 --model=vgg16_11 --order=swap --epochs=200
+
+Every argument is a flag, --name=value; --flagfile=FILE reads flags from a file.
+The same command goes on where it was interrupted.
+"""
+SWEEP_USAGE = """\
+Train a network for every combination of some flags' values, and compare the runs.
+
+  python -m train.sweep --flagfile=train/flagfiles/table2/tanh_swap.flags \\
+      --grid=learning_rate=0.1,0.01 --grid=seed=0,1,2 --sweep_dir=runs/tanh_swap
+
+The same command goes on where it was interrupted. Beside the flags below it takes those
+of train.run, but for --run_dir and --overwrite; python -m train.run --help lists them.
+"""
+
+
+def usage(values: flags.FlagValues, introduction: str) -> str:
     """The answer to `--help`: every flag of ours, its values and its default."""
-    values = define()
-    lines = [
-        "Train a network with bounded activations into a run directory.",
-        "",
-        "  python -m train.run --dataset=cifar10 --model=vgg16_11 --order=swap --epochs=200",
-        "",
-        "Every argument is a flag, --name=value; --flagfile=FILE reads flags from a file.",
-        "The same command goes on where it was interrupted.",
-        "",
-    ]
+    lines = [introduction]
     for name in values:
         flag = values[name]
         kind = flag.flag_type().replace("string", "folder")
@@ -208,12 +254,36 @@ def usage() -> str:
 
 
 def parse(arguments: Sequence[str]) -> flags.FlagValues:
-    """Flags from a command line without its program name, checked one by one and together.
+    """The flags of a run, from a command line without its program name.
+
+    Raises:
+        UsageError: For the first mistake, in a flag or between flags.
+    """
+    values = _parse(define(), arguments)
+    if not values.help:
+        _check_together(values)
+    return values
+
+
+def parse_sweep(arguments: Sequence[str]) -> tuple[flags.FlagValues, flags.FlagValues]:
+    """The flags of a sweep and those that its runs have in common.
+
+    The latter may not go together yet, before the grids have given some of them their values.
 
     Raises:
         UsageError: For the first mistake.
     """
-    values = define()
+    sweep, common = define_sweep(), define()
+    both = flags.FlagValues()
+    for values in (sweep, common):
+        both.append_flag_values(values)
+    _parse(both, arguments)
+    for values in (sweep, common):
+        values.mark_as_parsed()
+    return sweep, common
+
+
+def _parse(values: flags.FlagValues, arguments: Sequence[str]) -> flags.FlagValues:
     for argument in arguments:
         # What absl would pass over in silence.
         if argument.lstrip("-").split("=")[0] == "undefok" or argument == "--flagfile=":
@@ -223,7 +293,7 @@ def parse(arguments: Sequence[str]) -> flags.FlagValues:
         with contextlib.redirect_stderr(warnings):
             rest = values(["train.run", *arguments])
     except (flags.Error, UnicodeDecodeError) as error:
-        raise UsageError(_sentence(error)) from None
+        raise UsageError(_sentence(error, values)) from None
     if "circular flagfile" in warnings.getvalue():
         culprit = warnings.getvalue().split(":")[-1].strip()
         raise UsageError(f"the flagfile {culprit} includes itself: take its --flagfile line out.")
@@ -232,11 +302,9 @@ def parse(arguments: Sequence[str]) -> flags.FlagValues:
             f"'{rest[1]}' is no flag: every argument is of the form --name=value "
             "(--help lists them)."
         )
-    for name in ("run_dir", "data_dir"):
+    for name in {"run_dir", "data_dir", "sweep_dir"} & {*values}:
         if values[name].value is not None:
             values[name].value = os.path.expanduser(values[name].value)
-    if not values.help:
-        _check_together(values)
     return values
 
 
@@ -288,9 +356,9 @@ def check_batch_size(batch_size: int, replicas: int) -> None:
         )
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, values: flags.FlagValues) -> str:
     if isinstance(error, flags.UnrecognizedFlagError):
-        suggestion = nearest(f"--{error.flagname}", [f"--{name}" for name in define()])
+        suggestion = nearest(f"--{error.flagname}", [f"--{name}" for name in values])
         return f"--{error.flagname} is no flag (--help lists them){suggestion}"
     if isinstance(error, UnicodeDecodeError):
         return "a flagfile holds something else than text: give one flag a line, --name=value."

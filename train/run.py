@@ -12,11 +12,15 @@ from train.run_directory import RunDirectory, State
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command; returns its exit status: 0, or 2 for a mistake of the user's."""
+    """Runs the command; returns its exit status.
+
+    That is 0, 2 for a mistake of the user's, 75 if another process works on the run, or 130 if
+    interrupted.
+    """
     try:
         flags = options.parse(arguments)
         if flags.help:
-            print(options.usage())
+            print(options.usage(options.define(), options.RUN_USAGE))
             return 0
         return _run(flags)
     except ModuleNotFoundError as error:
@@ -27,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     except UsageError as error:
         print(f"train.run: {error}", file=sys.stderr)
-        return 2
+        return error.status
     except KeyboardInterrupt:
         print(
             "\ntrain.run: interrupted; without --overwrite, the same command goes on.",

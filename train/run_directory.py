@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from train.errors import UsageError
+from train.errors import InUseError, UsageError
 
 FLAGS = "flags.txt"
 ENVIRONMENT = "environment.json"
 HISTORY = "history.csv"
 STATISTICS = "statistics.csv"
+GRADIENTS = "gradients.csv"
 CHANNELS = "channels.npz"
 SUMMARY = "summary.json"
 MODEL = "model.keras"
@@ -33,6 +34,7 @@ NAMES = (
     ENVIRONMENT,
     HISTORY,
     STATISTICS,
+    GRADIENTS,
     CHANNELS,
     SUMMARY,
     MODEL,
@@ -73,6 +75,7 @@ class RunDirectory:
         Raises:
             UsageError: If the folder cannot be written to, holds a run with other flags, or
                 holds files that a new run would have to be mixed with.
+            InUseError: If another process works on the run.
         """
         existing = self.path
         while not os.path.lexists(existing):
@@ -92,6 +95,8 @@ class RunDirectory:
             return State.NEW
         if (self.path / FLAGS).is_file() and not overwrite:
             self._refuse_other_flags()
+            if self._lock is None and self._locked():
+                raise self._in_use()
             return State.FINISHED if (self.path / SUMMARY).is_file() else State.INTERRUPTED
         held_a_run = (self.path / FLAGS).is_file() or (self.path / DELETED_FLAGS).is_file()
         for entry in self.path.iterdir():
@@ -106,8 +111,8 @@ class RunDirectory:
         """Takes the folder for this process; deletes an old run in it, or keeps its own.
 
         Raises:
-            UsageError: As `state`, of which it makes sure again; if another process has the
-                folder or has finished the run; if it cannot be written.
+            UsageError: As `state`, of which it makes sure again; if it cannot be written.
+            InUseError: If another process has the folder or has finished the run meanwhile.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -116,13 +121,10 @@ class RunDirectory:
                 self._lock = os.open(self.path / LOCK, os.O_CREAT | os.O_WRONLY)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(
-                f"--run_dir={self.path} is in use by another process: name another folder, or "
-                "wait for it."
-            ) from None
+            raise self._in_use() from None
         state = self.state(overwrite)
         if state is State.FINISHED:
-            raise UsageError(f"--run_dir={self.path} was finished by another process meanwhile.")
+            raise InUseError(f"--run_dir={self.path} was finished by another process meanwhile.")
         if state is State.NEW and (self.path / FLAGS).is_file():
             # So that what is left is known for a run's if the deletion is cut short.
             (self.path / FLAGS).rename(self.path / DELETED_FLAGS)
@@ -169,6 +171,22 @@ class RunDirectory:
 
     def read_json(self, name: str) -> Any:
         return json.loads((self.path / name).read_text())
+
+    def _locked(self) -> bool:
+        try:
+            with open(self.path / LOCK) as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def _in_use(self) -> InUseError:
+        return InUseError(
+            f"--run_dir={self.path} is in use by another process: name another folder, or wait "
+            "for it."
+        )
 
     def _refuse_other_flags(self) -> None:
         old = _by_name((self.path / FLAGS).read_text())

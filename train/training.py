@@ -47,12 +47,13 @@ def run(flags: Any, directory: RunDirectory, strategy: Any) -> dict[str, Any]:
     measured = measure(
         judge, images.test.test_batches(), histograms=measurements.histograms(judge, flags.seed)
     )
+    last = measurements.tables(checkpoint.epochs, measured, model, images, flags)
     summary = summarize(judge, images, checkpoint, flags.batch_size)
     summary["statistics"] = measured.means()
     directory.write_csv(run_directory.HISTORY, checkpoint.history)
-    earlier = [row for row in checkpoint.statistics if row["epoch"] != checkpoint.epochs]
-    rows = earlier + measurements.rows(checkpoint.epochs, measured)
-    directory.write_csv(run_directory.STATISTICS, rows)
+    for name, rows in last.items():
+        earlier = [r for r in checkpoint.layers.get(name, []) if r["epoch"] != checkpoint.epochs]
+        directory.write_csv(name, earlier + rows)
     measurements.write_channels(measured, directory)
     directory.write_json(run_directory.SUMMARY, summary)
     tf.io.gfile.rmtree(str(directory.path / run_directory.CHECKPOINT))
@@ -94,7 +95,6 @@ def fit(
     there are some, else on the test images.
     """
     epochs = range(checkpoint.epochs, flags.epochs)
-    every = flags.statistics_every
     if not epochs or stops_early(checkpoint.history, flags.early_stopping_patience):
         return
     model.fit(
@@ -107,7 +107,7 @@ def fit(
                 lambda epoch: learning_rate(flags.learning_rate, flags.learning_rate_drops, epoch)
             ),
             _Evaluate(judge, images),
-            *([_Measure(judge, images, checkpoint, every)] if every else []),
+            *([_Measure(judge, flags, images, checkpoint)] if flags.statistics_every else []),
             _Record(checkpoint, directory),
             _StopEarly(checkpoint, flags.early_stopping_patience),
             keras.callbacks.TensorBoard(
@@ -196,15 +196,17 @@ class _Measure(keras.callbacks.Callback):
     checkpoint, so that a resumed run writes what an undisturbed one does.
     """
 
-    def __init__(self, judge: keras.Model, images: ImageSet, checkpoint: Checkpoint, every: int):
+    def __init__(self, judge: keras.Model, flags: Any, images: ImageSet, checkpoint: Checkpoint):
         super().__init__()
-        self.judge, self.checkpoint, self.every = judge, checkpoint, every
+        self.judge, self.flags, self.images, self.checkpoint = judge, flags, images, checkpoint
         self.batches = images.test.test_batches()
 
     def on_epoch_end(self, epoch, logs=None):
-        if epoch == 0 or (epoch + 1) % self.every == 0:
+        if epoch == 0 or (epoch + 1) % self.flags.statistics_every == 0:
             measured = measure(self.judge, self.batches, verbose=0)
-            self.checkpoint.statistics += measurements.rows(epoch + 1, measured)
+            tables = measurements.tables(epoch + 1, measured, self.model, self.images, self.flags)
+            for name, rows in tables.items():
+                self.checkpoint.layers.setdefault(name, []).extend(rows)
             logs |= measured.means()
         else:
             logs |= {name: self.checkpoint.history[-1][name] for name in FIGURES}
@@ -230,8 +232,8 @@ class _Record(keras.callbacks.Callback):
         total = time.perf_counter() - self.began
         self.checkpoint.save(row, self.trained - self.began, total)
         self.directory.write_csv(run_directory.HISTORY, self.checkpoint.history)
-        if self.checkpoint.statistics:
-            self.directory.write_csv(run_directory.STATISTICS, self.checkpoint.statistics)
+        for name, rows in self.checkpoint.layers.items():
+            self.directory.write_csv(name, rows)
 
 
 class _StopEarly(keras.callbacks.Callback):

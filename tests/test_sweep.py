@@ -1,0 +1,149 @@
+"""`python -m train.sweep` as a user meets it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+from train import sweep
+
+SMALL = [
+    "--model=vgg16_8",
+    "--width=0.05",
+    "--train_examples=250",
+    "--test_examples=99",
+    "--batch_size=32",
+    "--deterministic",
+    "--export=none",
+]
+# One of the runs must fail: with so few test images of ten classes there is no balanced subset.
+FAILING = "--grid=test_examples=99,1000"
+
+
+@pytest.fixture
+def run_sweep(run_python):
+    def run(*arguments, **keywords):
+        return run_python("-m", "train.sweep", *SMALL, *arguments, **keywords)
+
+    return run
+
+
+def test_runs_are_made_compared_and_not_made_again(run_sweep, tmp_path):
+    arguments = ["--epochs=2", "--grid=seed=0,1", FAILING, f"--sweep_dir={tmp_path / 'sweep'}"]
+    process = run_sweep(*arguments, "--workers=2")
+    assert process.returncode == 1
+    assert "4 runs in" in process.stdout
+    assert "0 of them finished before" in process.stdout
+    for seed in (0, 1):
+        assert f"seed={seed},test_examples=1000 failed: --test_examples" in process.stdout
+    table = (tmp_path / "sweep" / "table.csv").read_text().splitlines()
+    assert table[0] == "test_examples,runs,finished,test_accuracy_mean,test_accuracy_std"
+    first = tmp_path / "sweep" / "seed=0,test_examples=99"
+    accuracy = json.loads((first / "summary.json").read_text())["test"]["accuracy"]
+    assert 0.0 < accuracy <= 1.0
+    made = (first / "summary.json").stat().st_mtime_ns
+    again = run_sweep(*arguments)
+    assert "2 of them finished before" in again.stdout
+    assert (first / "summary.json").stat().st_mtime_ns == made
+    assert (tmp_path / "sweep" / "table.csv").read_text().splitlines() == table
+    assert "Traceback" not in again.stderr + again.stdout
+
+
+def test_two_sweeps_in_one_directory(tmp_path):
+    command = [sys.executable, "-m", "train.sweep", *SMALL, "--epochs=2", "--grid=seed=0,1"]
+    command.append(f"--sweep_dir={tmp_path}")
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(2)
+    ]
+    outputs = [process.communicate()[0].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert all("failed" not in output for output in outputs)
+    tables = [output[output.index("test accuracy") :] for output in outputs]
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_twice_ends_like_an_undisturbed_one(run_sweep, tmp_path):
+    arguments = ["--epochs=3", "--grid=learning_rate=0.1,0.01", "--grid=seed=0,1", FAILING]
+    undisturbed = run_sweep(*arguments, f"--sweep_dir={tmp_path / 'one'}")
+    assert undisturbed.returncode == 1
+    other = tmp_path / "other"
+    command = [sys.executable, "-m", "train.sweep", *SMALL, *arguments, f"--sweep_dir={other}"]
+    for finished in (1, 3):
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        while len(list(other.glob("*/history.csv"))) <= finished:
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    last = run_sweep(*arguments, f"--sweep_dir={other}")
+    assert last.returncode == 1
+    assert (other / "table.csv").read_text() == (tmp_path / "one" / "table.csv").read_text()
+
+
+def test_an_interrupted_sweep_leaves_no_run_behind(tmp_path):
+    command = [sys.executable, "-m", "train.sweep", *SMALL, "--epochs=200", "--grid=seed=0,1"]
+    process = subprocess.Popen(
+        [*command, f"--sweep_dir={tmp_path}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(tmp_path.glob("*/history.csv")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; the same command goes on" in said
+    (run_dir,) = (path.parent for path in tmp_path.glob("*/history.csv"))
+    rows = (run_dir / "history.csv").read_text()
+    time.sleep(1.0)
+    assert (run_dir / "history.csv").read_text() == rows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "--sweep_dir is missing"),
+        (["--sweep_dir=x", "--grid=sed=1"], "sed is no flag to vary; did you mean seed?"),
+        (["--sweep_dir=x", "--run_dir=y"], "--run_dir goes with train.run"),
+        (["--sweep_dir=x", "--wrkers=2"], "--wrkers is no flag"),
+        (["--sweep_dir=x", "--workers=0"], "a whole number of at least 1"),
+        (["--sweep_dir=x", "--gpus_per_run=1"], "goes with --engine=ray"),
+        (["--sweep_dir=x", "--engine=ray", "--workers=2"], "goes with --engine=local"),
+        (["--sweep_dir=x", "--engine=slurm"], "give one of local, ray"),
+    ],
+)
+def test_a_mistake_leaves_nothing_behind(arguments, expected, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert sweep.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("train.sweep: ")
+    assert expected in printed.err
+    assert printed.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_and_mistakes_answer_before_keras_is_imported(run_python):
+    code = (
+        "import sys; from train.sweep import main; "
+        "codes = main(['--help']), main(['--grid=seed=a']); "
+        "print(codes, {'keras', 'tensorflow', 'numpy'} & set(sys.modules))"
+    )
+    process = run_python("-c", code)
+    assert process.stdout.endswith("(0, 2) set()\n"), process.stderr

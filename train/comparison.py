@@ -1,0 +1,118 @@
+"""The table of a sweep: what its runs came to, over seeds."""
+
+import csv
+import dataclasses
+import io
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from train import run_directory
+from train.grid import Run
+from train.run_directory import RunDirectory
+
+TABLE = "table.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """Runs that differ in their seeds alone.
+
+    Attributes:
+        settings: What varies in the sweep but for the seed, as text.
+        runs: How many there are.
+        accuracies: Of those that are finished, by what they were measured on: `"validation"`
+            where images are held out, and `"test"`.
+    """
+
+    settings: Mapping[str, str]
+    runs: int
+    accuracies: Mapping[str, Sequence[float]]
+
+
+def compare(runs: Sequence[Run], directories: Mapping[Run, RunDirectory]) -> list[Row]:
+    """A row for each combination of what varies but for the seed."""
+    groups: dict[tuple, list[Run]] = {}
+    for run in runs:
+        key = tuple((name, value) for name, value in run.settings.items() if name != "seed")
+        groups.setdefault(key, []).append(run)
+    held_out = any(run.flags.validation_fraction for run in runs)
+    parts = ("validation", "test") if held_out else ("test",)
+    rows = []
+    for key, members in groups.items():
+        summaries = [_summary(directories[run]) for run in members]
+        accuracies = {
+            part: [s[part]["accuracy"] for s in summaries if s is not None and part in s]
+            for part in parts
+        }
+        rows.append(Row(dict(key), len(members), accuracies))
+    return rows
+
+
+def best(rows: Sequence[Row]) -> tuple[Row, str] | None:
+    """The row of the highest mean accuracy, and on what; None where no run is finished."""
+    part = "validation" if "validation" in rows[0].accuracies else "test"
+    finished = [row for row in rows if row.accuracies[part]]
+    if not finished:
+        return None
+    return max(finished, key=lambda row: statistics.fmean(row.accuracies[part])), part
+
+
+def write(rows: Sequence[Row], folder: Path) -> None:
+    """Writes `table.csv`: the settings, runs, and of each accuracy mean and standard deviation."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    parts = list(rows[0].accuracies)
+    columns = [f"{part}_accuracy_{what}" for part in parts for what in ("mean", "std")]
+    writer.writerow([*rows[0].settings, "runs", "finished", *columns])
+    for row in rows:
+        figures = [figure for part in parts for figure in _mean_and_std(row.accuracies[part])]
+        finished = len(row.accuracies["test"])
+        writer.writerow([*row.settings.values(), row.runs, finished, *figures])
+    folder.mkdir(parents=True, exist_ok=True)
+    # Two sweeps may write at a time.
+    partial = folder / f"{run_directory.PARTIAL}{os.getpid()}-{TABLE}"
+    partial.write_text(text.getvalue())
+    partial.rename(folder / TABLE)
+
+
+def report(rows: Sequence[Row]) -> str:
+    """The table for people, and which row is best."""
+    # Here, since it imports NumPy, which takes longer than a mistake should.
+    from keras_bnact import records
+
+    parts = list(rows[0].accuracies)
+    lines = [[*rows[0].settings, "runs", *(f"{part} accuracy" for part in parts)]]
+    for row in rows:
+        finished = len(row.accuracies["test"])
+        runs = str(row.runs) if finished == row.runs else f"{finished} of {row.runs}"
+        lines.append([*row.settings.values(), runs, *map(_shown, row.accuracies.values())])
+    table = records.aligned(lines, text_columns=len(rows[0].settings))
+    chosen = best(rows)
+    if chosen is None or len(rows) == 1:
+        return table
+    row, part = chosen
+    settings = ", ".join(f"{name}={value}" for name, value in row.settings.items())
+    return f"{table}\nBest by {part} accuracy: {settings}"
+
+
+def _summary(directory: RunDirectory) -> Any:
+    try:
+        return directory.read_json(run_directory.SUMMARY)
+    except OSError:
+        return None
+
+
+def _mean_and_std(accuracies: Sequence[float]) -> tuple[float | None, float | None]:
+    """Mean, and sample standard deviation where there are two or more."""
+    mean = statistics.fmean(accuracies) if accuracies else None
+    return mean, statistics.stdev(accuracies) if len(accuracies) > 1 else None
+
+
+def _shown(accuracies: Sequence[float]) -> str:
+    mean, std = _mean_and_std(accuracies)
+    if mean is None:
+        return "-"
+    return f"{mean:.4f}" if std is None else f"{mean:.4f} ± {std:.4f}"

@@ -1,0 +1,94 @@
+"""The runs of a sweep: every combination of the values that some flags take."""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from train import options
+from train.errors import UsageError, nearest
+
+SEPARATOR = ","
+TOGETHER = "+"
+# What a folder's name cannot have, or TensorFlow not find again.
+ODD = set('/\\*?[]"')
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """One of a sweep.
+
+    Attributes:
+        settings: The varied flags with their values, as text.
+        flags: All flags of `train.run`.
+    """
+
+    settings: Mapping[str, str]
+    flags: Any
+
+    @property
+    def name(self) -> str:
+        """What varies: `order=swap,seed=0`."""
+        return SEPARATOR.join(f"{name}={value}" for name, value in self.settings.items()) or "run"
+
+
+def parse(grids: Sequence[str]) -> dict[str, list[str]]:
+    """The values of each grid, by its flag, or by several flags with a plus between them.
+
+    Args:
+        grids: Of the form `name=value,value` or `name+name=value,value`. A later one takes the
+            place of an earlier one of the same flags.
+
+    Raises:
+        UsageError: For anything else, a flag that `train.run` lacks, or one named twice.
+    """
+    known = [name for name in options.define() if name not in (*options.PLACE_FLAGS, "help")]
+    values: dict[str, list[str]] = {}
+    for grid in grids:
+        key, equals, text = grid.partition("=")
+        chosen = text.split(SEPARATOR)
+        if not equals or not all(chosen):
+            raise UsageError(f"--grid={grid}: give a flag and its values, as in seed=0,1,2.")
+        for name in key.split(TOGETHER):
+            if name not in known:
+                raise UsageError(f"--grid={grid}: {name} is no flag to vary{nearest(name, known)}")
+            if name == "learning_rate_drops":
+                raise UsageError(
+                    f"--grid={grid}: the commas of {name} cannot be told from those between "
+                    "values; make a sweep for each value."
+                )
+        if len(set(chosen)) < len(chosen):
+            raise UsageError(f"--grid={grid} has a value twice: name each once.")
+        odd = sorted(ODD & set(text))
+        if odd:
+            raise UsageError(
+                f"--grid={grid} has {' '.join(odd)} in a value, which names a folder: make a "
+                "sweep for each value."
+            )
+        values[key] = chosen
+    names = [name for key in values for name in key.split(TOGETHER)]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{name} is in two grids: take it out of one.")
+    return values
+
+
+def runs(grids: Mapping[str, Sequence[str]], common: Any) -> list[Run]:
+    """Every combination, the last grid's values next to one another.
+
+    Args:
+        grids: As `parse` gives them.
+        common: The flags that do not vary.
+
+    Raises:
+        UsageError: For a combination that `train.run` would refuse.
+    """
+    lines = options.as_text(common).splitlines()
+    found = []
+    for combination in itertools.product(*grids.values()):
+        settings = dict(zip(grids, combination, strict=True))
+        varied = [
+            f"--{name}={value}" for key, value in settings.items() for name in key.split(TOGETHER)
+        ]
+        found.append(Run(settings, options.parse([*lines, *varied])))
+    return found

@@ -1,0 +1,150 @@
+"""Trains every combination of some flags' values: `python -m train.sweep --help`."""
+
+import concurrent.futures
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from train import comparison, datasets, engines, grid, options, run_directory
+from train.errors import InUseError, UsageError
+from train.grid import Run
+from train.run_directory import RunDirectory, State
+
+LOGS = "logs"
+# Seconds between two looks at how far the runs are.
+INTERVAL = 1.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; returns its exit status.
+
+    That is 0, 1 if a run has failed, 2 for a mistake of the user's, or 130 if interrupted.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        sweep, common = options.parse_sweep(arguments)
+        if common.help:
+            print(options.usage(options.define_sweep(), options.SWEEP_USAGE))
+            return 0
+        return _sweep(sweep, common)
+    except ModuleNotFoundError as error:
+        extra = "ray" if error.name == "ray" else "train"
+        print(f"train.sweep: {error.name} is missing: pip install -e '.[{extra}]'", file=sys.stderr)
+        return 2
+    except (OSError, UnicodeError) as error:
+        print(f"train.sweep: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except UsageError as error:
+        print(f"train.sweep: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ntrain.sweep: interrupted; the same command goes on.", file=sys.stderr)
+        return 130
+
+
+def _sweep(sweep: Any, common: Any) -> int:
+    if sweep.sweep_dir is None:
+        raise UsageError("--sweep_dir is missing: name the folder to write the runs to.")
+    for name in options.PLACE_FLAGS:
+        if common[name].present:
+            raise UsageError(f"--{name} goes with train.run; a sweep has --sweep_dir.")
+    engine = _engine(sweep)
+    runs = grid.runs(grid.parse(sweep.grid), common)
+    folder = Path(sweep.sweep_dir)
+    directories = {run: RunDirectory(folder / run.name, options.as_text(run.flags)) for run in runs}
+    waiting = [run for run in runs if _is_to_run(run, directories[run])]
+    print(f"{len(runs)} runs in {folder}, {len(runs) - len(waiting)} of them finished before")
+    sys.stdout.flush()
+    failures = _execute(waiting, directories, folder, engine) if waiting else {}
+    table = comparison.compare(runs, directories)
+    comparison.write(table, folder)
+    print(f"\n{comparison.report(table)}")
+    for run, reason in failures.items():
+        print(f"{run.name} failed: {reason} (all it said: {_log(folder, run)})")
+    return 1 if failures else 0
+
+
+def _is_to_run(run: Run, directory: RunDirectory) -> bool:
+    datasets.check(run.flags)
+    try:
+        return directory.state(overwrite=False) is not State.FINISHED
+    except InUseError:
+        return True
+
+
+def _engine(sweep: Any) -> Any:
+    """The engine that the flags name, as a context manager."""
+    flags = {"local": ("workers",), "ray": ("cpus_per_run", "gpus_per_run")}
+    for engine, names in flags.items():
+        for name in names:
+            if sweep[name].present and engine != sweep.engine:
+                raise UsageError(f"--{name} goes with --engine={engine}.")
+    if sweep.engine == "local":
+        return engines.local(sweep.workers or 1)
+    return engines.ray(sweep.cpus_per_run or 1, sweep.gpus_per_run or 0)
+
+
+def _execute(
+    runs: Sequence[Run], directories: dict[Run, RunDirectory], folder: Path, engine: Any
+) -> dict[Run, str]:
+    """Trains the runs; returns why some failed."""
+    import tqdm
+
+    (folder / LOGS).mkdir(parents=True, exist_ok=True)
+    failures: dict[Run, str] = {}
+    epochs = {run: run.flags.epochs for run in runs}
+    with (
+        engine as submit,
+        tqdm.tqdm(total=sum(epochs.values()), unit="epoch", disable=None) as progress,
+    ):
+        futures = {}
+        for run in runs:
+            # Given in the same words as its flags.txt, so that it is known for the same run.
+            arguments = [*options.as_text(run.flags).splitlines(), f"--run_dir={folder / run.name}"]
+            futures[submit(arguments, _log(folder, run))] = run
+        done: dict[Run, int] = {}
+        while futures:
+            finished, _ = concurrent.futures.wait(
+                futures, INTERVAL, concurrent.futures.FIRST_COMPLETED
+            )
+            for future in finished:
+                run = futures.pop(future)
+                # Stopped early, failed or whole: no epoch of it is to come.
+                done[run] = epochs[run]
+                reason = _reason(future)
+                if reason is not None:
+                    failures[run] = reason
+                    progress.write(f"{run.name} failed: {reason}", file=sys.stderr)
+            for run in futures.values():
+                done[run] = _epochs(directories[run])
+            progress.set_postfix_str(
+                f"{len(runs) - len(futures)}/{len(runs)} runs"
+                + (f", {len(failures)} failed" if failures else ""),
+                refresh=False,
+            )
+            progress.n = sum(done.values())
+            progress.refresh()
+    return failures
+
+
+def _reason(future: concurrent.futures.Future) -> str | None:
+    error = future.exception()
+    return future.result() if error is None else " ".join(str(error).split())
+
+
+def _epochs(directory: RunDirectory) -> int:
+    """Epochs that the run has finished."""
+    try:
+        return len(directory.read_csv(run_directory.HISTORY))
+    except OSError:
+        return 0
+
+
+def _log(folder: Path, run: Run) -> str:
+    return str(folder / LOGS / f"{run.name}.txt")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
