@@ -1,0 +1,139 @@
+"""The paper's models, and which runs are runs of them."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from analysis.results import Result
+
+# The data set that a user's own images stand in for, where none of the former is there.
+STAND_IN = {"cifar100": "image_folder"}
+DATASETS = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "tiny_imagenet": "Tiny ImageNet",
+    "imagenet2012": "ImageNet",
+}
+ORDERS = {"convention": "Convention", "swap": "Swap", "nwdbn": "NWDBN", "nobn": "NoBN"}
+ACTIVATIONS = {
+    "tanh": "Tanh",
+    "lecun_tanh": "LeCun Tanh",
+    "softsign": "Softsign",
+    "relu": "ReLU",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A model of the paper's.
+
+    Args:
+        order: `"convention"`, `"swap"`, `"nobn"`, or `"nwdbn"`: the convention without weight
+            decay on gamma and beta.
+        model, activation, dataset: As the flags of `train.run`.
+    """
+
+    order: str
+    model: str = "vgg16_11"
+    activation: str = "tanh"
+    dataset: str = "cifar100"
+
+    @property
+    def label(self) -> str:
+        """For legends: `Swap`."""
+        return ORDERS[self.order]
+
+    def fits(self, result: Result) -> bool:
+        """Whether a run is one of this model, on whatever scale."""
+        flags = result.flags
+        affine = flags.get("gamma_weight_decay"), flags.get("beta_weight_decay")
+        if self.order == "nwdbn":
+            order = flags["order"] == "convention" and all(x and not float(x) for x in affine)
+        else:
+            order = flags["order"] == self.order and affine == (None, None)
+        names = (flags["model"], flags["activation"])
+        return order and names == (self.model, self.activation)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """Runs that differ in their seeds alone.
+
+    Attributes:
+        results: The runs.
+        alternatives: How many other settings of the same cell there are runs of.
+    """
+
+    results: Sequence[Result]
+    alternatives: int = 0
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """What the runs have in common."""
+        return dict(self.results[0].settings)
+
+    def mean_and_std(self, figure: Callable[[Result], float]) -> tuple[float, float | None]:
+        """Over the seeds; the sample's standard deviation, None for one run."""
+        values = [figure(result) for result in self.results]
+        return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+    def over_layers(self, table: str, figure: str) -> tuple[list[str], np.ndarray]:
+        """The layers' names, and a figure of theirs: an array of shape `(seeds, layers)`."""
+        names = [record["layer"] for record in getattr(self.results[0], table)]
+        values = [[record[figure] for record in getattr(result, table)] for result in self.results]
+        return names, np.array(values, "float64")
+
+    def over_epochs(self, column: str) -> np.ndarray:
+        """A column of the history, of shape `(seeds, epochs)`, as far as all runs got."""
+        columns = [[row[column] for row in result.history] for result in self.results]
+        epochs = min(map(len, columns))
+        return np.array([column[:epochs] for column in columns], "float64")
+
+
+class Results:
+    """All runs that there are, by cell.
+
+    Args:
+        results: As `results.read` gives them.
+    """
+
+    def __init__(self, results: Sequence[Result]):
+        self.results = results
+
+    def dataset(self, name: str) -> str:
+        """The data set that stands in for one of the paper's: most often itself."""
+        there = {result.flags["dataset"] for result in self.results}
+        other = STAND_IN.get(name)
+        return other if other in there and name not in there else name
+
+    def on(self, dataset: str) -> list[Result]:
+        """The runs on a data set of the paper's, or on what stands in for it."""
+        name = self.dataset(dataset)
+        return [result for result in self.results if result.flags["dataset"] == name]
+
+    def group(self, cell: Cell) -> Group | None:
+        """The runs of a cell, of the setting of the highest accuracy; None if there are none.
+
+        As the paper chose (A.1): by the mean over the seeds. By the held-out images where there
+        are some; runs that were trained on all images come first.
+        """
+        return best([result for result in self.on(cell.dataset) if cell.fits(result)])
+
+
+def best(results: Sequence[Result]) -> Group | None:
+    """Of runs of one cell those of the best setting."""
+    groups: dict[Any, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.settings, []).append(result)
+    if not groups:
+        return None
+    whole = {key: found for key, found in groups.items() if not found[0].held_out}
+    chosen = max((whole or groups).values(), key=_accuracy)
+    return Group(sorted(chosen, key=lambda result: int(result.flags["seed"])), len(groups) - 1)
+
+
+def _accuracy(results: Sequence[Result]) -> float:
+    part = "validation" if results[0].held_out else "test"
+    return float(np.mean([result.summary[part]["accuracy"] for result in results]))

@@ -1,0 +1,133 @@
+"""What follows from formulas alone: figures 6, 11 and 12."""
+
+from statistics import NormalDist
+
+import numpy as np
+
+from analysis import style
+from analysis.cells import Results
+from analysis.figures import Drawing, Figure
+from keras_bnact import statistics
+
+# Mean and standard deviation of the input of tanh, figure 6.
+INPUTS = ((0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (-2.0, 1.0))
+SAMPLES = 40
+MEANS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+STANDARD_DEVIATIONS = np.geomspace(0.05, 10.0, 120)
+# Values at equally likely quantiles stand for a distribution.
+QUANTILES = (np.arange(20_000) + 0.5) / 20_000
+
+
+def moments_of_tanh(mean: float, std: float) -> tuple[float, float, float]:
+    """Mean, standard deviation and skewness of `tanh(x)`, `x` normally distributed.
+
+    By the trapezoidal rule over 9 standard deviations to both sides, with the central moments
+    `integral of (tanh(x) - mean)**k * density`.
+
+    Args:
+        mean, std: Of `x`.
+
+    Returns:
+        Three numbers; the skewness is `third moment / std**3`.
+
+    Example:
+
+    >>> from analysis.figures.analytic import moments_of_tanh
+    >>> moments_of_tanh(0.0, 1.0)[0]
+    0.0
+    """
+    z = np.linspace(-9.0, 9.0, 40_001)
+    weights = np.exp(-0.5 * z**2)
+    weights /= weights.sum()
+    values = np.tanh(mean + std * z)
+    centre = float(weights @ values)
+    second, third = (float(weights @ (values - centre) ** k) for k in (2, 3))
+    return centre, second**0.5, third / second**1.5
+
+
+def _normalized_tanh(_: Results) -> Drawing:
+    drawn, axes = style.new()
+    x = np.linspace(-4.0, 5.0, 181)
+    rng = np.random.default_rng(0)
+    rows = []
+    colours = list(style.COLOURS.values())
+    for (mean, std), colour, marker in zip(INPUTS, colours, "o^sx", strict=True):
+        centre, deviation, _ = moments_of_tanh(mean, std)
+        label = f"input of mean {mean:g}, standard deviation {std:g}"
+        axes.plot(x, (np.tanh(x) - centre) / deviation, color=colour, linewidth=1)
+        samples = rng.normal(mean, std, SAMPLES)
+        outputs = (np.tanh(samples) - centre) / deviation
+        axes.plot(samples, outputs, marker, color=colour, label=label, markersize=4)
+        rows += [
+            {"input_mean": mean, "input_std": std, "x": float(a), "y": float(b)}
+            for a, b in zip(samples, outputs, strict=True)
+        ]
+    axes.set(xlabel="Input of tanh", ylabel="Normalized output", ylim=(-8, 4))
+    axes.legend(fontsize=8)
+    return Drawing(drawn, rows)
+
+
+def distributions() -> dict[str, np.ndarray]:
+    """Values in [-1, 1] of the distributions of figure 11, by what they are called."""
+    normal = np.array([NormalDist().inv_cdf(q) for q in QUANTILES])
+    return {
+        "narrow": np.tanh(0.2 * normal),
+        "uniform": 2.0 * QUANTILES - 1.0,
+        "saturated on both sides": np.tanh(3.0 * normal),
+        "a little to one side": np.tanh(0.5 + 0.5 * normal),
+        "to one side": np.tanh(1.0 + 0.7 * normal),
+        "saturated on one side": np.tanh(2.0 + 0.8 * normal),
+    }
+
+
+def _measures_of_distributions(_: Results) -> Drawing:
+    drawn, axes = style.new(9, 5, nrows=2, ncols=3, sharex=True)
+    rows = []
+    for axis, (name, values) in zip(axes.flat, distributions().items(), strict=True):
+        saturation, skewness = statistics.saturation(values), statistics.skewness(values)
+        share = np.full(len(values), 1.0 / len(values))
+        axis.hist(values, bins=50, range=(-1.0, 1.0), weights=share, color="0.5")
+        axis.set_title(f"{name}\nsaturation {saturation:.2f}, skewness {skewness:.2f}", fontsize=9)
+        axis.grid(False)
+        rows.append({"distribution": name, "saturation": saturation, "skewness": skewness})
+    for axis in axes[-1]:
+        axis.set_xlabel("Activation")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("Share")
+    return Drawing(drawn, rows)
+
+
+def _skewness_of_tanh(_: Results) -> Drawing:
+    drawn, axes = style.new()
+    rows = []
+    for number, mean in enumerate(MEANS):
+        values = [abs(moments_of_tanh(mean, std)[2]) for std in STANDARD_DEVIATIONS]
+        shade = str(0.75 - 0.15 * number)
+        axes.plot(STANDARD_DEVIATIONS, values, color=shade)
+        peak = int(np.argmax(values))
+        axes.annotate(
+            f"mean {mean:g}",
+            (STANDARD_DEVIATIONS[peak], values[peak]),
+            (0, 3),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+        rows += [
+            {"mean": mean, "std": float(std), "skewness": value}
+            for std, value in zip(STANDARD_DEVIATIONS, values, strict=True)
+        ]
+    axes.set(
+        xlabel="Standard deviation of tanh's input",
+        ylabel="Absolute skewness of its output",
+        xscale="log",
+        ylim=(0.0, None),
+    )
+    return Drawing(drawn, rows)
+
+
+FIGURES = (
+    Figure(6, "Tanh and normalization together, for some inputs", (), _normalized_tanh),
+    Figure(11, "Saturation and skewness of some distributions", (), _measures_of_distributions),
+    Figure(12, "Skewness of tanh of normally distributed inputs", (), _skewness_of_tanh),
+)

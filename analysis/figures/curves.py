@@ -1,0 +1,77 @@
+"""Learning curves: figures 16 and 17."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from analysis import style
+from analysis.cells import Cell, Group, Results, best
+from analysis.figures import Drawing, Figure, NotRunError, flagfile
+
+ORDERS = ("convention", "swap")
+
+
+def _draw(column: str, label: str) -> Callable[[Results], Drawing]:
+    def draw(results: Results) -> Drawing:
+        found = _same_hyper_parameters(results)
+        drawn, axes = style.new()
+        rows = []
+        for cell, group in found.items():
+            curves = group.over_epochs(column)
+            epochs, mean = np.arange(1, curves.shape[1] + 1), curves.mean(axis=0)
+            looks = style.line(cell) | {"markevery": max(1, len(epochs) // 10)}
+            axes.plot(epochs, mean, label=cell.label, **looks)
+            axes.fill_between(
+                epochs,
+                curves.min(axis=0),
+                curves.max(axis=0),
+                color=looks["color"],
+                alpha=0.15,
+                linewidth=0,
+            )
+            rows += [
+                {"model": cell.label, "epoch": int(epoch), column: float(value)}
+                for epoch, value in zip(epochs, mean, strict=True)
+            ]
+        axes.set(xlabel="Epoch", ylabel=label, ylim=(0.0, None))
+        axes.legend(title="mean, and range of the seeds", title_fontsize=8)
+        return Drawing(drawn, rows, list(found.values()))
+
+    return draw
+
+
+def _same_hyper_parameters(results: Results) -> dict[Cell, Group]:
+    """The two orders with all other flags alike: those of the highest mean accuracy."""
+    pairs: dict[tuple, dict[Cell, list]] = {}
+    for cell in map(Cell, ORDERS):
+        for result in results.on(cell.dataset):
+            if cell.fits(result) and not result.held_out:
+                # How often a run measures its layers changes nothing of its curves.
+                varied = ("order", "statistics_every")
+                rest = tuple((k, v) for k, v in result.settings if k not in varied)
+                pairs.setdefault(rest, {}).setdefault(cell, []).append(result)
+    whole = [pair for pair in pairs.values() if len(pair) == len(ORDERS)]
+    if not whole:
+        raise NotRunError
+    groups = [{cell: best(found) for cell, found in pair.items()} for pair in whole]
+    return max(
+        groups,
+        key=lambda pair: sum(g.mean_and_std(lambda r: r.accuracy)[0] for g in pair.values()),
+    )
+
+
+_COMMANDS = [flagfile(f"figure16/{order}") for order in ORDERS]
+FIGURES = (
+    Figure(
+        16,
+        "Training loss, both orders with the same hyper-parameters",
+        _COMMANDS,
+        _draw("cross_entropy", "Cross-entropy, augmented training images"),
+    ),
+    Figure(
+        17,
+        "Test loss, both orders with the same hyper-parameters",
+        _COMMANDS,
+        _draw("test_cross_entropy", "Cross-entropy, test images"),
+    ),
+)

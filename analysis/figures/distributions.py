@@ -1,0 +1,77 @@
+"""Histograms of layers and of channels: figures 1 and 8."""
+
+from typing import Any
+
+import numpy as np
+
+from analysis import style
+from analysis.cells import Cell, Results
+from analysis.figures import Drawing, Figure, flagfile, groups
+
+# Counted from 1, among the convolutions.
+CONSECUTIVE, RANDOM = 8, 5
+
+
+def _channels_of_a_layer(results: Results) -> Drawing:
+    found, missing = groups(results, (Cell("convention"), Cell("swap")))
+    drawn = style.Figure(figsize=(10, 2.6 * len(found)))
+    grid = drawn.add_gridspec(2 * len(found), 7)
+    layer, rows = f"conv{CONSECUTIVE}", []
+    for number, (cell, group) in enumerate(found.items()):
+        channels = group.results[0].channels
+        whole = drawn.add_subplot(grid[2 * number : 2 * number + 2, :2])
+        key = f"{layer}/activation_histogram"
+        rows += _bars(whole, channels, key, 0, cell, layer)
+        whole.set(title=f"{cell.label}: {layer}", xlabel="Activation", ylabel="Share")
+        key = f"{layer}/activation_channel_histograms"
+        for i, channel in enumerate(channels[f"{key}/channels"][:10]):
+            axis = drawn.add_subplot(grid[2 * number + i // 5, 2 + i % 5])
+            rows += _bars(axis, channels, key, i, cell, f"channel {channel}")
+            axis.set_title(f"channel {channel}", fontsize=8)
+            axis.tick_params(labelsize=7)
+            axis.set_yticks([])
+    return Drawing(drawn, rows, list(found.values()), missing)
+
+
+def _output_of_a_block(results: Results) -> Drawing:
+    found, missing = groups(results, (Cell("convention"), Cell("nwdbn"), Cell("swap")))
+    drawn, axes = style.new(9, 2.3 * len(found), nrows=len(found), ncols=3, squeeze=False)
+    key, rows = f"conv{RANDOM}/output_channel_histograms", []
+    for line, (cell, group) in zip(axes, found.items(), strict=True):
+        channels = group.results[0].channels
+        for i, axis in enumerate(line):
+            channel = channels[f"{key}/channels"][i]
+            rows += _bars(axis, channels, key, i, cell, f"channel {channel}")
+            axis.set_title(f"{cell.label}, channel {channel}", fontsize=9)
+        line[0].set_ylabel("Share")
+    for axis in axes[-1]:
+        axis.set_xlabel("Output of the block")
+    return Drawing(drawn, rows, list(found.values()), missing)
+
+
+def _bars(axes: Any, channels: Any, key: str, row: int, cell: Cell, name: str) -> list[dict]:
+    edges, counts = channels[f"{key}/edges"][row], channels[f"{key}/counts"][row]
+    share = counts / max(counts.sum(), 1)
+    axes.bar(edges[:-1], share, np.diff(edges), align="edge", color=style.COLOURS[cell.order], lw=0)
+    axes.grid(False)
+    return [
+        {"model": cell.label, "of": name, "from": float(a), "to": float(b), "share": float(s)}
+        for a, b, s in zip(edges[:-1], edges[1:], share, strict=True)
+    ]
+
+
+_BOTH = [flagfile(f"table2/tanh_{order}") for order in ("convention", "swap")]
+FIGURES = (
+    Figure(
+        1,
+        f"Activations of the {CONSECUTIVE}th layer, and of ten of its channels",
+        _BOTH,
+        _channels_of_a_layer,
+    ),
+    Figure(
+        8,
+        f"Output of the {RANDOM}th block, three channels drawn at random",
+        [*_BOTH, flagfile("figure5/nwdbn")],
+        _output_of_a_block,
+    ),
+)

@@ -1,0 +1,45 @@
+"""Inputs and gradients of every weight layer: figure 15."""
+
+import numpy as np
+
+from analysis import style
+from analysis.cells import Cell, Results
+from analysis.figures import Drawing, Figure, flagfile, groups
+
+PANELS = {
+    "input": "Input of the weight layer",
+    "weight_gradient": "Gradient of its weights",
+    "activation_gradient": "Gradient of the activation's input",
+}
+
+
+def _draw(results: Results) -> Drawing:
+    found, missing = groups(results, (Cell("convention"), Cell("swap")))
+    drawn, axes = style.new(11, 3.6, ncols=len(PANELS))
+    rows = []
+    for axis, (figure, title) in zip(axes, PANELS.items(), strict=True):
+        for cell, group in found.items():
+            names, values = group.over_layers("gradients", figure)
+            x, mean = np.arange(1, len(names) + 1), values.mean(axis=0)
+            axis.plot(x, mean, label=cell.label, **style.line(cell))
+            rows += [
+                {"model": cell.label, "layer": name, "figure": figure, "mean": float(value)}
+                for name, value in zip(names, mean, strict=True)
+            ]
+        axis.set_xticks(x, names, rotation=90, fontsize=8)
+        axis.set(xlabel="Layer", ylabel="Mean absolute value")
+        axis.set_title(title, fontsize=10)
+        axis.set_yscale("linear" if figure == "input" else "log")
+    axes[0].set_ylim(0.0, None)
+    axes[0].legend()
+    return Drawing(drawn, rows, list(found.values()), missing)
+
+
+FIGURES = (
+    Figure(
+        15,
+        "Inputs of the weight layers, and gradients of weights and activations",
+        [flagfile(f"table2/tanh_{order}") for order in ("convention", "swap")],
+        _draw,
+    ),
+)

@@ -1,0 +1,165 @@
+"""A figure of every layer: figures 3, 4, 9, 10, 13 and 14."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from analysis import style
+from analysis.cells import ACTIVATIONS, DATASETS, Cell, Group, Results
+from analysis.figures import Drawing, Figure, NotRunError, flagfile, groups
+from keras_bnact import activations
+
+AXES = {
+    "saturation": ("Saturation", (0.0, 1.0)),
+    "skewness": ("Skewness", (0.0, None)),
+}
+BOTH = (Cell("convention"), Cell("swap"))
+
+
+def _both_orders(figure: str) -> Any:
+    def draw(results: Results) -> Drawing:
+        found, missing = groups(results, BOTH)
+        drawn, axes = style.new()
+        rows = _lines(axes, found, figure, lambda cell: cell.label)
+        return Drawing(drawn, rows, list(found.values()), missing)
+
+    return draw
+
+
+def _without_normalization(results: Results) -> Drawing:
+    cells = Cell("convention", "vgg16"), Cell("nobn", "vgg16")
+    found, missing = groups(results, cells)
+    drawn, axes = style.new(10, 3.6, ncols=2)
+    rows = [
+        row
+        for axis, figure in zip(axes, ("saturation", "skewness"), strict=True)
+        for row in _lines(axis, found, figure, lambda cell: cell.label)
+    ]
+    return Drawing(drawn, rows, list(found.values()), missing)
+
+
+def _activations(results: Results) -> Drawing:
+    drawn, (left, right) = style.new(10, 3.6, ncols=2)
+    x = np.linspace(-4.0, 4.0, 161)
+    names = ("tanh", "lecun_tanh", "softsign")
+    shapes = {
+        "tanh": np.tanh(x),
+        "lecun_tanh": activations.bound("lecun_tanh") * np.tanh(2.0 / 3.0 * x),
+        "softsign": x / (1.0 + np.abs(x)),
+    }
+    rows = []
+    for name in names:
+        left.plot(x, shapes[name], style.DASHES[name], color="black", label=ACTIVATIONS[name])
+        rows += [
+            _row(ACTIVATIONS[name], "", "shape", float(a), float(b), None)
+            for a, b in zip(x[::4], shapes[name][::4], strict=True)
+        ]
+    left.set(xlabel="Input", ylabel="Output")
+    left.legend()
+    cells = [Cell(order, activation=name) for name in names for order in ("convention", "swap")]
+    try:
+        found, missing = groups(results, cells)
+    except NotRunError:
+        right.text(0.5, 0.5, "not run", ha="center", transform=right.transAxes, color="0.4")
+        right.set_axis_off()
+        return Drawing(drawn, rows, (), ["the skewness of the layers, on the right"])
+    rows += _lines(
+        right, found, "skewness", lambda cell: f"{cell.label}, {ACTIVATIONS[cell.activation]}"
+    )
+    return Drawing(drawn, rows, list(found.values()), missing)
+
+
+def _datasets(results: Results) -> Drawing:
+    models = {"vgg16": "VGG16", "mobilenet": "MobileNet"}
+    cells = [Cell("swap", model, dataset=dataset) for model in models for dataset in DATASETS]
+    found, missing = groups(results, cells)
+    drawn, axes = style.new(12, 5.2, nrows=2, ncols=4, sharey="row")
+    rows = []
+    for cell, axis in zip(cells, axes.flat, strict=True):
+        axis.set_title(f"{models[cell.model]}, {_dataset(results, cell)}", fontsize=9)
+        if cell in found:
+            rows += _lines(axis, {cell: found[cell]}, "skewness", lambda cell: cell.label, False)
+        else:
+            axis.text(0.5, 0.5, "not run", ha="center", transform=axis.transAxes, color="0.4")
+            axis.set(xticks=[], yticks=[])
+    missing = [f"{models[c.model]} on {DATASETS[c.dataset]}" for c in cells if c not in found]
+    return Drawing(drawn, rows, list(found.values()), missing)
+
+
+def _depth(results: Results) -> Drawing:
+    found, missing = groups(results, (Cell("swap", "vgg16"),))
+    drawn, axes = style.new()
+    rows = _lines(axes, found, "skewness", lambda cell: cell.label)
+    return Drawing(drawn, rows, list(found.values()), missing)
+
+
+def _dataset(results: Results, cell: Cell) -> str:
+    name = results.dataset(cell.dataset)
+    return DATASETS.get(name, f"{name} for {DATASETS[cell.dataset]}")
+
+
+def _lines(
+    axes: Any, found: dict[Cell, Group], figure: str, label: Any, legend: bool = True
+) -> list[dict[str, Any]]:
+    """A line for each group, with a band of one standard deviation over its seeds."""
+    rows, longest = [], []
+    for cell, group in found.items():
+        names, values = group.over_layers("statistics", figure)
+        x, mean = np.arange(1, len(names) + 1), values.mean(axis=0)
+        axes.plot(x, mean, label=label(cell), **style.line(cell))
+        std = values.std(axis=0, ddof=1) if len(values) > 1 else None
+        if std is not None:
+            colour = style.COLOURS[cell.order]
+            axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+        longest = max(longest, names, key=len)
+        rows += [
+            _row(label(cell), name, figure, i, float(m), None if std is None else float(std[i - 1]))
+            for i, (name, m) in enumerate(zip(names, mean, strict=True), start=1)
+        ]
+    axes.set_xticks(range(1, len(longest) + 1), longest, rotation=90, fontsize=8)
+    title, limits = AXES[figure]
+    axes.set(ylabel=title, ylim=limits, xlabel="Layer")
+    if legend:
+        axes.legend()
+    return rows
+
+
+def _row(label, layer, figure, x, y, std) -> dict[str, Any]:
+    return {"model": label, "layer": layer, "figure": figure, "x": x, "y": y, "std": std}
+
+
+def _commands(names: Sequence[str]) -> list[str]:
+    return [flagfile(name) for name in names]
+
+
+_BOTH = _commands(["table2/tanh_convention", "table2/tanh_swap"])
+FIGURES = (
+    Figure(3, "Saturation of the layers", _BOTH, _both_orders("saturation")),
+    Figure(4, "Skewness of the layers", _BOTH, _both_orders("skewness")),
+    Figure(
+        9,
+        "Skewness of Swap's layers on several data sets",
+        _commands([f"table1/{m}_tanh_{d}_swap" for m in ("vgg16", "mobilenet") for d in DATASETS]),
+        _datasets,
+    ),
+    Figure(
+        10,
+        "With and without batch normalization: saturation and skewness of VGG16",
+        _commands(["figure10/convention", "figure10/nobn"]),
+        _without_normalization,
+    ),
+    Figure(
+        13,
+        "Bounded activation functions, and the skewness of their layers",
+        _commands(
+            [
+                f"table2/{a}_{o}"
+                for a in ("tanh", "lecun_tanh", "softsign")
+                for o in ("convention", "swap")
+            ]
+        ),
+        _activations,
+    ),
+    Figure(14, "Skewness of the layers of VGG16", _commands(["table7/vgg16_16"]), _depth),
+)

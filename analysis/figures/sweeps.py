@@ -1,0 +1,120 @@
+"""Accuracy against a figure of the layers, as a weight decay varies: figures 5, 7 and 18."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from analysis import style
+from analysis.cells import Group, Results, best
+from analysis.figures import Drawing, Figure, NotRunError, sweep
+from analysis.results import Result
+
+
+def _draw(
+    order: str, fits: Callable[[Result], float | None], figure: str, decay: str, ours: bool
+) -> Callable[[Results], Drawing]:
+    def draw(results: Results) -> Drawing:
+        found = _by_decay(results, order, fits)
+        if len(found) < 2:
+            raise NotRunError
+        x = np.arange(len(found))
+        accuracy = _over_seeds(found, lambda result: result.accuracy)
+        second = _over_seeds(found, lambda result: result.summary["statistics"][figure])
+        drawn, axes = style.new(6.4, 5.0, nrows=2, sharex=True)
+        looks = {"color": style.COLOURS[order], "marker": style.MARKERS[order], "capsize": 3}
+        for axis, (mean, std), label in zip(
+            axes,
+            (accuracy, second),
+            ("Test accuracy (%)", f"{figure.capitalize()}, mean of the layers"),
+            strict=True,
+        ):
+            axis.errorbar(x, mean, np.nan_to_num(std), **looks)
+            axis.set_ylabel(label)
+        correlation = np.corrcoef(accuracy[0], second[0])[0, 1]
+        note = ", values of ours" if ours else ""
+        axes[0].set_title(
+            f"correlation of accuracy and {figure}: {correlation:.2f}{note}", fontsize=10
+        )
+        axes[1].set_xticks(x, [f"{value:g}" for value in found], rotation=45)
+        axes[1].set_xlabel(f"Weight decay of {decay}")
+        rows = [
+            {
+                "weight_decay": value,
+                "accuracy": accuracy[0][i],
+                "accuracy_std": accuracy[1][i],
+                figure: second[0][i],
+                f"{figure}_std": second[1][i],
+            }
+            for i, value in enumerate(found)
+        ]
+        return Drawing(drawn, rows, list(found.values()))
+
+    return draw
+
+
+def _by_decay(
+    results: Results, order: str, fits: Callable[[Result], float | None]
+) -> dict[float, Group]:
+    """The groups of a sweep by what varies; of several sweeps that of the most values."""
+    sweeps: dict[Any, dict[float, list[Result]]] = {}
+    for result in results.on("cifar100"):
+        names = (result.flags["model"], result.flags["activation"], result.flags["order"])
+        value = fits(result) if names == ("vgg16_11", "tanh", order) else None
+        if value is not None:
+            affine = ("gamma_weight_decay", "beta_weight_decay")
+            rest = tuple((k, v) for k, v in result.settings if k not in affine)
+            sweeps.setdefault(rest, {}).setdefault(value, []).append(result)
+    if not sweeps:
+        raise NotRunError
+    chosen = max(sweeps.values(), key=len)
+    return {value: best(chosen[value]) for value in sorted(chosen)}
+
+
+def _over_seeds(
+    found: dict[float, Group], figure: Callable[[Result], float]
+) -> tuple[Sequence[float], np.ndarray]:
+    pairs = [group.mean_and_std(figure) for group in found.values()]
+    means, stds = zip(*pairs, strict=True)
+    return means, np.array([np.nan if std is None else std for std in stds])
+
+
+def _beta(result: Result) -> float | None:
+    """Of beta, where gamma has none."""
+    gamma, beta = (result.flags.get(f"{name}_weight_decay") for name in ("gamma", "beta"))
+    return None if gamma is None or beta is None or float(gamma) else float(beta)
+
+
+def _affine(low: float, high: float) -> Callable[[Result], float | None]:
+    """Of gamma and beta where they have the same, between two values."""
+
+    def fits(result: Result) -> float | None:
+        gamma, beta = (result.flags.get(f"{name}_weight_decay") for name in ("gamma", "beta"))
+        if gamma is None or beta is None or float(gamma) != float(beta):
+            return None
+        return float(beta) if low <= float(beta) <= high else None
+
+    return fits
+
+
+_BOTH = "gamma and beta"
+FIGURES = (
+    Figure(
+        5,
+        "Accuracy and skewness, as beta's weight decay grows in NWDBN",
+        [sweep("figure5/sweep")],
+        _draw("convention", _beta, "skewness", "beta", ours=False),
+    ),
+    Figure(
+        7,
+        "Accuracy and sparsity, as gamma's and beta's weight decay grows in Swap",
+        [sweep("figure7/sweep")],
+        _draw("swap", _affine(0.0, 5e-4), "sparsity", _BOTH, ours=False),
+    ),
+    Figure(
+        18,
+        "The same with larger weight decays",
+        [sweep("figure18/sweep")],
+        _draw("swap", _affine(1e-3, np.inf), "sparsity", _BOTH, ours=True),
+    ),
+)

@@ -1,0 +1,102 @@
+"""`index.html`: every figure and table on one page."""
+
+import base64
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jinja2
+
+from analysis.cells import DATASETS, STAND_IN, Group, Results
+from analysis.figures import Figure
+from analysis.tables import HEADINGS, TITLES, Entry
+
+TEMPLATE = Path(__file__).with_name("page.html.jinja")
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A figure of the page.
+
+    Attributes:
+        figure: What it is.
+        stem: Its files' name without their ending.
+        svg: The drawing, None if it has not been run.
+        runs: The runs behind it.
+        missing: What could be shown and has not been run.
+    """
+
+    figure: Figure
+    stem: str
+    svg: bytes | None
+    runs: Sequence[Group] = ()
+    missing: Sequence[str] = ()
+
+    @property
+    def image(self) -> str:
+        return base64.b64encode(self.svg).decode() if self.svg else ""
+
+    @property
+    def groups(self) -> list[str]:
+        return [_flags(group) for group in self.runs]
+
+    @property
+    def seeds(self) -> int:
+        return sum(len(group.results) for group in self.runs)
+
+
+def render(
+    folder: Path,
+    results: Results,
+    problems: Sequence[str],
+    items: Sequence[Item],
+    tables: Mapping[str, Sequence[Entry]],
+) -> str:
+    """The page as HTML, with its images in it.
+
+    Args:
+        folder: Where the runs are.
+        results: Those that are finished.
+        problems: A sentence for each other one.
+        items: The figures.
+        tables: As `tables.tables` gives them.
+    """
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    entries = [entry for table in tables.values() for entry in table]
+    return environment.from_string(TEMPLATE.read_text()).render(
+        folder=folder,
+        runs=len(results.results),
+        problems=problems,
+        figures=items,
+        drawn=sum(item.svg is not None for item in items),
+        filled=sum(entry.ours is not None for entry in entries),
+        numbers=len(entries),
+        headings=HEADINGS,
+        stand_ins=[
+            (DATASETS[name], results.dataset(name))
+            for name in STAND_IN
+            if results.dataset(name) != name
+        ],
+        tables=[
+            {
+                "name": name,
+                "heading": "In the text" if name == "text" else f"Table {name}",
+                "stem": stem(name),
+                "title": TITLES[name],
+                "rows": [entry.cells() for entry in table],
+            }
+            for name, table in tables.items()
+        ],
+    )
+
+
+def stem(table: str) -> str:
+    """Name of a table's files without their ending."""
+    return "numbers_in_the_text" if table == "text" else f"table{table}"
+
+
+def _flags(group: Group) -> str:
+    seeds = ", ".join(result.flags["seed"] for result in group.results)
+    flags = " ".join(f"--{name}={value}" for name, value in group.flags.items() if value)
+    others = f"\n({group.alternatives} other settings of it)" if group.alternatives else ""
+    return f"{flags}\nseeds {seeds}{others}"

@@ -1,0 +1,129 @@
+"""Run directories as `train.run` writes them, read as far as tables and figures need it."""
+
+import csv
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_bnact import records
+
+FILES = (
+    "flags.txt",
+    "history.csv",
+    "statistics.csv",
+    "gradients.csv",
+    "channels.npz",
+    "summary.json",
+)
+# Flags that say where a run's images or its devices are, and not what the run is.
+PLACES = ("seed", "data_dir", "strategy", "replicas", "deterministic", "export")
+FIGURES = ("saturation", "skewness", "sparsity")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Result:
+    """One finished run.
+
+    Attributes:
+        path: Its directory.
+        flags: Text by name, as in `flags.txt`.
+        history: A record of each epoch.
+        statistics, gradients: Records of the layers after the last epoch.
+        summary: Final figures.
+    """
+
+    path: Path
+    flags: Mapping[str, str]
+    history: Sequence[Mapping[str, Any]]
+    statistics: Sequence[Mapping[str, Any]]
+    gradients: Sequence[Mapping[str, Any]]
+    summary: Mapping[str, Any]
+
+    @property
+    def accuracy(self) -> float:
+        """On the test images, in percent."""
+        return 100.0 * self.summary["test"]["accuracy"]
+
+    @property
+    def held_out(self) -> bool:
+        """Whether part of the training images was held out."""
+        return "validation" in self.summary
+
+    @functools.cached_property
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """The flags that make the run what it is, but for its seed."""
+        return tuple(sorted((k, v) for k, v in self.flags.items() if k not in PLACES))
+
+    @functools.cached_property
+    def channels(self) -> Mapping[str, np.ndarray]:
+        """What `channels.npz` holds."""
+        with np.load(self.path / "channels.npz") as file:
+            return dict(file)
+
+
+def read(folder: Path) -> tuple[list[Result], list[str]]:
+    """All finished runs below a folder, and a sentence for each that cannot be used."""
+    results, problems = [], []
+    for flags in sorted(folder.rglob("flags.txt")):
+        path = flags.parent
+        try:
+            results.append(_result(path))
+        except FileNotFoundError as error:
+            name = Path(error.filename).name
+            finished = (path / "summary.json").is_file()
+            reason = f"has no {name}: of an older format" if finished else "is not finished"
+            problems.append(f"{path} {reason}")
+        except Exception as error:
+            # Whatever a damaged file makes of itself.
+            problems.append(f"{path} is damaged: {type(error).__name__}: {error}")
+    return results, problems
+
+
+def _result(path: Path) -> Result:
+    for name in FILES:
+        if not (path / name).is_file():
+            raise FileNotFoundError(2, "missing", str(path / name))
+    summary = json.loads((path / "summary.json").read_text())
+    statistics = _last_epoch(_table(path / "statistics.csv"))
+    gradients = _last_epoch(_table(path / "gradients.csv"))
+    result = Result(
+        path,
+        _flags((path / "flags.txt").read_text()),
+        _table(path / "history.csv"),
+        statistics,
+        gradients,
+        summary,
+    )
+    needed = {"layer", *FIGURES}
+    if not all(needed <= record.keys() for record in statistics) or not result.history:
+        raise ValueError("statistics.csv or history.csv lacks columns")
+    if not np.isfinite(result.accuracy):
+        raise ValueError("its accuracy is not finite")
+    return result
+
+
+def _table(path: Path) -> list[dict[str, Any]]:
+    with path.open(newline="") as file:
+        return records.parsed(list(csv.DictReader(file)))
+
+
+def _last_epoch(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [row for row in rows if row["epoch"] == rows[-1]["epoch"]]
+
+
+def _flags(text: str) -> dict[str, str]:
+    flags = {}
+    for line in text.splitlines():
+        name, equals, value = line.removeprefix("--").partition("=")
+        if equals:
+            flags[name] = value
+        elif name.startswith("no"):
+            flags[name.removeprefix("no")] = "false"
+        else:
+            flags[name] = "true"
+    return flags

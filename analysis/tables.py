@@ -1,0 +1,141 @@
+"""The paper's tables, its values and ours side by side."""
+
+import csv
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from analysis.cells import ACTIVATIONS, DATASETS, ORDERS, Cell, Group, Results
+from analysis.results import Result
+
+TITLES = {
+    "1": "Test accuracy (%) of VGG16 and MobileNet",
+    "2": "VGG16_11 with bounded activation functions: test accuracy (%), and by how much Swap's "
+    "skewness exceeds Convention's",
+    "3": "Hyper-parameters of VGG16 Tanh",
+    "4": "Hyper-parameters of VGG16 ReLU",
+    "5": "Hyper-parameters of MobileNet Tanh",
+    "6": "Hyper-parameters of MobileNet ReLU",
+    "7": "Test accuracy (%) of shortened Swap VGG16",
+    "text": "Numbers in the paper's text (sections 2, 3.2, 4.2 and 5.2, appendix A.2)",
+}
+MODELS = {"mobilenet": "MobileNet", "vgg11": "VGG11"}
+DIFFERENCE = "swap - convention"
+COLUMNS = ("model", "activation", "order", "data set", "figure")
+PUBLISHED = Path(__file__).with_name("published.csv")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One number of a table.
+
+    Attributes:
+        names: What it is of, a text for each of `COLUMNS`.
+        paper: The published value, as text.
+        ours: The mean over the seeds, or a hyper-parameter's text; None if not run.
+        std: The sample's standard deviation, None for fewer than two seeds.
+        seeds: How many runs.
+        groups: The runs.
+    """
+
+    names: Sequence[str]
+    paper: str
+    ours: float | str | None = None
+    std: float | None = None
+    seeds: int = 0
+    groups: Sequence[Group] = ()
+
+    @property
+    def difference(self) -> float | None:
+        """Ours less the paper's."""
+        return self.ours - float(self.paper) if isinstance(self.ours, float) else None
+
+    def cells(self) -> list[str]:
+        """All of it as text, for people."""
+        if self.ours is None:
+            return [*self.names, self.paper, "not run", "", "", ""]
+        if isinstance(self.ours, str):
+            return [*self.names, self.paper, self.ours, "", str(self.seeds), ""]
+        digits = 2 if self.names[-1] == "accuracy" else 3
+        std = "" if self.std is None else f"{self.std:.{digits}f}"
+        difference = f"{self.difference:+.{digits}f}"
+        return [
+            *self.names,
+            self.paper,
+            f"{self.ours:.{digits}f}",
+            std,
+            str(self.seeds),
+            difference,
+        ]
+
+
+HEADINGS = (*COLUMNS, "paper", "ours", "standard deviation", "seeds", "difference")
+
+
+def tables(results: Results) -> dict[str, list[Entry]]:
+    """The entries of every table, by its number; `"text"` for numbers that stand in none."""
+    found: dict[str, list[Entry]] = {name: [] for name in TITLES}
+    with PUBLISHED.open(newline="") as file:
+        for row in csv.DictReader(file):
+            found[row["table"]].append(_entry(row, results))
+    return found
+
+
+def markdown(entries: Sequence[Entry]) -> str:
+    """A table in Markdown."""
+    lines = [HEADINGS, ["---"] * len(HEADINGS), *(entry.cells() for entry in entries)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def write_csv(entries: Sequence[Entry], path: Path) -> None:
+    """The entries with all their digits; what is not run is empty."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HEADINGS)
+        for entry in entries:
+            ours = (entry.ours, entry.std, entry.seeds, entry.difference)
+            writer.writerow([*entry.names, entry.paper, *ours])
+
+
+def _entry(row: Mapping[str, str], results: Results) -> Entry:
+    order, figure = row["order"], row["figure"]
+    orders = ("swap", "convention") if order == DIFFERENCE else (order,)
+    cells = [Cell(order, row["model"], row["activation"], row["dataset"]) for order in orders]
+    dataset = results.dataset(row["dataset"])
+    names = (
+        MODELS.get(row["model"], row["model"].upper()),
+        ACTIVATIONS[row["activation"]],
+        ORDERS.get(order, "Swap - Convention"),
+        DATASETS.get(dataset, dataset),
+        figure.replace("_", " "),
+    )
+    groups = [group for group in map(results.group, cells) if group is not None]
+    if len(groups) < len(cells):
+        return Entry(names, row["value"])
+    seeds = min(len(group.results) for group in groups)
+    if figure in groups[0].flags:
+        ours = groups[0].flags[figure].replace(",", " ")
+        return Entry(names, row["value"], _plain(ours), None, seeds, groups)
+    mean, std = groups[0].mean_and_std(_measures(figure))
+    if order == DIFFERENCE:
+        # Of two independent means there is no one sample's deviation.
+        mean, std = mean - groups[1].mean_and_std(_measures(figure))[0], None
+    return Entry(names, row["value"], mean, std, seeds, groups)
+
+
+def _measures(figure: str) -> Callable[[Result], float]:
+    if figure == "accuracy":
+        return lambda result: result.accuracy
+    if figure == "highest saturation":
+        return lambda result: max(record["saturation"] for record in result.statistics)
+    return lambda result: float(np.mean([record[figure] for record in result.statistics]))
+
+
+def _plain(text: str) -> str:
+    """`1e-05` as the paper writes it."""
+    try:
+        return f"{float(text):.10f}".rstrip("0").rstrip(".")
+    except ValueError:
+        return text

@@ -1,0 +1,326 @@
+"""`python -m analysis.run` on runs made up for it, and its formulas against quadrature."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.stats
+from conftest import ROOT
+
+from analysis import figures, results, run, tables
+from analysis.cells import Cell, Results
+from analysis.figures import analytic
+
+LAYERS = [f"conv{i}" for i in range(1, 9)] + ["fc1", "fc2"]
+FLAGS = {
+    "dataset": "cifar100",
+    "model": "vgg16_11",
+    "activation": "tanh",
+    "order": "swap",
+    "epochs": "2",
+    "learning_rate": "0.1",
+    "learning_rate_drops": "100,150",
+    "weight_decay": "0.0005",
+    "batch_size": "128",
+    "seed": "0",
+}
+
+
+@pytest.fixture
+def make_run(tmp_path, rng):
+    """Writes a run directory with known figures."""
+
+    def make(name, accuracy, statistics=(0.5, 1.0, 0.6), held_out=None, **flags):
+        path = tmp_path / "runs" / name
+        path.mkdir(parents=True)
+        text = "".join(f"--{k}={v}\n" for k, v in (FLAGS | flags).items())
+        (path / "flags.txt").write_text(text + "--nodeterministic\n")
+        figures = dict(zip(results.FIGURES, statistics, strict=True))
+        summary = {"test": {"accuracy": accuracy}, "statistics": figures}
+        if held_out is not None:
+            summary["validation"] = {"accuracy": held_out}
+        (path / "summary.json").write_text(json.dumps(summary))
+        write(
+            path / "history.csv",
+            [{"epoch": e, "cross_entropy": 3 - e, "test_cross_entropy": 4 - e} for e in (1, 2)],
+        )
+        layers = [
+            {
+                "epoch": epoch,
+                "index": i,
+                "layer": layer,
+                **{k: v * epoch for k, v in figures.items()},
+            }
+            for epoch in (1, 2)
+            for i, layer in enumerate(LAYERS)
+        ]
+        write(path / "statistics.csv", layers)
+        gradients = dict.fromkeys(("input", "weight_gradient", "activation_gradient"), 0.1)
+        write(
+            path / "gradients.csv", [{"epoch": 2, "layer": layer, **gradients} for layer in LAYERS]
+        )
+        edges, counts = np.linspace(-1, 1, 11), rng.integers(0, 9, (10, 10))
+        arrays = {}
+        for key in (
+            "conv8/activation_histogram",
+            "conv8/activation_channel_histograms",
+            "conv5/output_channel_histograms",
+        ):
+            arrays[f"{key}/edges"], arrays[f"{key}/counts"] = np.tile(edges, (10, 1)), counts
+            arrays[f"{key}/channels"] = np.arange(10)
+        np.savez(path / "channels.npz", **arrays)
+        return path
+
+    return make
+
+
+def write(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def analyse(tmp_path, *more):
+    (tmp_path / "runs").mkdir(exist_ok=True)
+    out = tmp_path / "out"
+    assert run.main([f"--runs={tmp_path / 'runs'}", f"--out={out}", *more]) == 0
+    return out
+
+
+def test_an_empty_folder_gives_the_analytic_figures_and_says_what_to_run(tmp_path, capsys):
+    out = analyse(tmp_path)
+    drawn = {path.name for path in out.glob("*.png")}
+    assert drawn == {f"figure{n}.png" for n in (6, 11, 12, 13)}
+    page = (out / "index.html").read_text()
+    assert "No finished runs" in page
+    for figure in figures.every():
+        for command in figure.commands:
+            assert command in page
+    assert len(list(out.glob("table*.md"))) == 7
+    assert "| not run |" in (out / "table1.md").read_text()
+    assert "0 runs, 4 of 17 figures" in capsys.readouterr().out
+
+
+def test_every_figure_of_the_paper_is_there_and_in_the_readme():
+    numbers = [figure.number for figure in figures.every()]
+    assert numbers == [1, *range(3, 19)]
+    rows = re.findall(r"^\| ([\d, ]+) \|", (ROOT / "analysis" / "README.md").read_text(), re.M)
+    named = {int(number) for row in rows for number in row.split(",")}
+    assert named >= set(numbers)
+    for figure in figures.every():
+        for command in figure.commands:
+            for path in re.findall(r"--flagfile=(\S+)", command):
+                assert (ROOT / path).is_file()
+
+
+def test_the_figures_show_the_means_of_the_last_epoch(tmp_path, make_run):
+    for seed, saturation in ((0, 0.3), (1, 0.4), (2, 0.2)):
+        make_run(f"swap{seed}", 0.7, (saturation, 1.0, 0.6), seed=seed)
+    make_run("convention", 0.6, (0.1, 0.2, 0.3), order="convention", learning_rate="0.01")
+    out = analyse(tmp_path, "--figures=3,4,15,1")
+    rows = read(out / "figure3.csv")
+    swap = [row for row in rows if row["model"] == "Swap"]
+    assert [row["layer"] for row in swap] == LAYERS
+    # By hand: the second epoch has twice the saturation.
+    assert float(swap[0]["y"]) == pytest.approx(0.6)
+    assert float(swap[0]["std"]) == pytest.approx(0.2)
+    assert [float(row["y"]) for row in rows if row["model"] == "Convention"] == [0.2] * 10
+    assert sorted(path.name for path in out.glob("*.svg")) == [
+        f"figure{n}.svg" for n in (1, 15, 3, 4)
+    ]
+
+
+def test_tables_have_the_papers_values_and_ours_side_by_side(tmp_path, make_run):
+    for seed, accuracy in ((0, 0.74), (1, 0.75), (2, 0.76)):
+        make_run(f"swap{seed}", accuracy, (0.4, 1.5, 0.6), seed=seed)
+    make_run("convention", 0.695, (0.1, 0.25, 0.3), order="convention", learning_rate="0.01")
+    out = analyse(tmp_path)
+    rows = {(r["activation"], r["order"], r["figure"]): r for r in read(out / "table2.csv")}
+    swap = rows["Tanh", "Swap", "accuracy"]
+    assert (swap["paper"], swap["seeds"]) == ("74.11", "3")
+    assert float(swap["ours"]) == pytest.approx(75.0)
+    assert float(swap["standard deviation"]) == pytest.approx(1.0)
+    assert float(swap["difference"]) == pytest.approx(0.89)
+    # Twice at the last epoch: 3.0 - 0.5.
+    assert float(rows["Tanh", "Swap - Convention", "skewness"]["ours"]) == pytest.approx(2.5)
+    assert rows["Softsign", "Swap", "accuracy"]["ours"] == ""
+    assert "| 74.11 | 75.00 | 1.00 | 3 | +0.89 |" in (out / "table2.md").read_text()
+    text = {(r["order"], r["figure"]): r["ours"] for r in read(out / "numbers_in_the_text.csv")}
+    assert float(text["Swap", "highest saturation"]) == pytest.approx(0.8)
+    assert text["NWDBN", "accuracy"] == ""
+
+
+def test_hyper_parameters_beside_the_papers(tmp_path, make_run):
+    make_run("swap", 0.7, model="vgg16", learning_rate="0.01", weight_decay="1e-05")
+    rows = read(analyse(tmp_path) / "table3.csv")
+    swap = {
+        row["figure"]: (row["paper"], row["ours"])
+        for row in rows
+        if (row["order"], row["data set"]) == ("Swap", "CIFAR-100")
+    }
+    assert swap["learning rate"] == ("0.1", "0.01")
+    assert swap["weight decay"] == ("0.0005", "0.00001")
+    assert swap["learning rate drops"] == ("100 150", "100 150")
+
+
+def test_the_best_setting_is_chosen_by_all_its_seeds(make_run, tmp_path):
+    for seed in (0, 1):
+        make_run(f"good{seed}", 0.70 + seed / 100, seed=seed, learning_rate="0.1")
+        make_run(f"mixed{seed}", 0.80 * (1 - seed), seed=seed, learning_rate="0.01")
+    make_run("search", 0.9, held_out=0.9, validation_fraction="0.1")
+    found, problems = results.read(tmp_path / "runs")
+    assert not problems
+    group = Results(found).group(Cell("swap"))
+    assert [result.path.name for result in group.results] == ["good0", "good1"]
+    assert group.alternatives == 2
+
+
+def test_nwdbn_is_told_from_the_convention(make_run, tmp_path):
+    off = {"gamma_weight_decay": "0.0", "beta_weight_decay": "0.0"}
+    make_run("nwdbn", 0.6, order="convention", **off)
+    make_run("convention", 0.5, order="convention")
+    make_run("affine", 0.7, **off)
+    found, _ = results.read(tmp_path / "runs")
+    names = {
+        order: [r.path.name for r in found if Cell(order).fits(r)]
+        for order in ("nwdbn", "convention", "swap")
+    }
+    assert names == {"nwdbn": ["nwdbn"], "convention": ["convention"], "swap": []}
+
+
+def test_sweeps_of_weight_decay(make_run, tmp_path):
+    for i, decay in enumerate(("0.0", "0.0001", "0.0002")):
+        for seed in (0, 1):
+            make_run(
+                f"{decay}{seed}",
+                0.7 - i / 10 + seed / 50,
+                (0.5, 2.0 - i, 0.5),
+                order="convention",
+                gamma_weight_decay="0.0",
+                beta_weight_decay=decay,
+                seed=seed,
+            )
+    rows = read(analyse(tmp_path, "--figures=5") / "figure5.csv")
+    assert [float(row["weight_decay"]) for row in rows] == [0.0, 1e-4, 2e-4]
+    assert [float(row["accuracy"]) for row in rows] == pytest.approx([71, 61, 51])
+    assert [float(row["skewness"]) for row in rows] == [2.0, 1.0, 0.0]
+
+
+def test_learning_curves_need_the_same_hyper_parameters(make_run, tmp_path):
+    make_run("swap", 0.7)
+    make_run("other", 0.7, order="convention", learning_rate="0.01")
+    assert not (analyse(tmp_path, "--figures=16,17") / "figure16.csv").exists()
+    make_run("convention", 0.6, order="convention")
+    out = analyse(tmp_path, "--figures=16,17")
+    rows = [row for row in read(out / "figure17.csv") if row["model"] == "Swap"]
+    assert [float(row["test_cross_entropy"]) for row in rows] == [3.0, 2.0]
+
+
+def test_a_folder_of_images_stands_in_for_cifar100_alone(make_run, tmp_path):
+    make_run("own", 0.5, dataset="image_folder", data_dir="/somewhere")
+    page = (analyse(tmp_path) / "index.html").read_text()
+    assert "stand in for it" in page
+    make_run("real", 0.7)
+    page = (analyse(tmp_path) / "index.html").read_text()
+    assert "stand in for it" not in page
+    found, _ = results.read(tmp_path / "runs")
+    assert [r.path.name for r in Results(found).group(Cell("swap")).results] == ["real"]
+
+
+def test_runs_that_cannot_be_used_are_named(make_run, tmp_path, capsys):
+    good = make_run("good", 0.7)
+    for name in ("flagless", "unfinished", "old", "damaged", "cut", "nan"):
+        make_run(name, 0.99)
+    runs = good.parent
+    (runs / "unfinished" / "summary.json").unlink()
+    (runs / "old" / "gradients.csv").unlink()
+    (runs / "damaged" / "summary.json").write_text("{")
+    (runs / "cut" / "statistics.csv").write_text("epoch,layer\n2,conv1\n")
+    (runs / "nan" / "summary.json").write_text('{"test": {"accuracy": NaN}}')
+    (runs / "flagless" / "flags.txt").unlink()
+    out = analyse(tmp_path)
+    said = capsys.readouterr().out
+    page = (out / "index.html").read_text()
+    for name, reason in (
+        ("unfinished", "is not finished"),
+        ("old", "of an older format"),
+        ("damaged", "is damaged"),
+        ("cut", "is damaged"),
+        ("nan", "not finite"),
+    ):
+        (line,) = (line for line in said.splitlines() if f"/{name} " in line)
+        assert reason in line
+        assert f"/{name} " in page
+    assert said.splitlines()[-1].startswith("1 runs")
+
+
+def test_the_page_holds_its_images(tmp_path):
+    page = (analyse(tmp_path) / "index.html").read_text()
+    assert not re.search(r'(src|href)="(https?:)?//', page)
+    assert page.count("data:image/svg+xml;base64,") == 4
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"), [(0.5, 0.5), (1.0, 0.3), (2.0, 1.0), (3.0, 0.8), (2.0, 5.0)]
+)
+def test_the_skewness_of_tanh_is_that_of_quadrature(mean, std):
+    def expectation(function):
+        return scipy.integrate.quad(
+            lambda z: function(np.tanh(mean + std * z)) * scipy.stats.norm.pdf(z),
+            -12,
+            12,
+            points=[-mean / std],
+            limit=500,
+        )[0]
+
+    centre = expectation(lambda y: y)
+    second, third = (expectation(lambda y, k=k: (y - centre) ** k) for k in (2, 3))
+    moments = analytic.moments_of_tanh(mean, std)
+    assert moments[0] == pytest.approx(centre, abs=1e-6)
+    assert moments[1] == pytest.approx(second**0.5, rel=1e-6)
+    assert moments[2] == pytest.approx(third / second**1.5, abs=1e-3)
+
+
+def test_figure_11s_uniform_distribution(tmp_path):
+    rows = {r["distribution"]: r for r in read(analyse(tmp_path, "--figures=11") / "figure11.csv")}
+    assert float(rows["uniform"]["saturation"]) == pytest.approx(0.5, abs=1e-9)
+    assert float(rows["uniform"]["skewness"]) == pytest.approx(0.0, abs=1e-9)
+    assert float(rows["saturated on one side"]["skewness"]) > 2.0
+
+
+def test_every_published_number_is_in_a_table():
+    entries = tables.tables(Results([]))
+    assert [len(entries[name]) for name in "1234567"] == [32, 9, 40, 40, 40, 40, 9]
+    assert all(entry.ours is None for table in entries.values() for entry in table)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "--runs, --out"),
+        (["--runs=nowhere", "--out=x"], "--runs=nowhere is no folder"),
+        (["--runs=.", "--out=x", "--figures=2"], "there is no figure '2'; give some of 1,3,4"),
+        (["--runs=.", "--out=x", "--figure=3"], "--figure=3"),
+    ],
+)
+def test_a_mistake_is_one_sentence(arguments, expected, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = run.main(arguments)
+    except SystemExit as exit:
+        status = exit.code
+    assert status == 2
+    said = capsys.readouterr().err
+    assert said.startswith("analysis.run: ")
+    assert expected in said
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
