@@ -116,22 +116,29 @@ class Results:
     def group(self, cell: Cell) -> Group | None:
         """The runs of a cell, of the setting of the highest accuracy; None if there are none.
 
-        As the paper chose (A.1): by the mean over the seeds. By the held-out images where there
-        are some; runs that were trained on all images come first.
+        As the paper chose (A.1): by the mean over the seeds, and of the settings with the most
+        seeds. By the held-out images where there are some; runs that were trained on all images
+        come first.
         """
         return best([result for result in self.on(cell.dataset) if cell.fits(result)])
 
+    def search(self, cell: Cell) -> Group | None:
+        """The best of a cell's runs with held-out images: what a search has chosen."""
+        return best([r for r in self.on(cell.dataset) if cell.fits(r) and r.held_out])
+
 
 def best(results: Sequence[Result]) -> Group | None:
-    """Of runs of one cell those of the best setting."""
-    groups: dict[Any, list[Result]] = {}
+    """Of runs of one cell those of the best setting, of those with the most seeds; one a seed."""
+    groups: dict[Any, dict[int, Result]] = {}
     for result in results:
-        groups.setdefault(result.settings, []).append(result)
+        groups.setdefault(result.settings, {}).setdefault(int(result.flags["seed"]), result)
     if not groups:
         return None
-    whole = {key: found for key, found in groups.items() if not found[0].held_out}
-    chosen = max((whole or groups).values(), key=_accuracy)
-    return Group(sorted(chosen, key=lambda result: int(result.flags["seed"])), len(groups) - 1)
+    found = [[by_seed[seed] for seed in sorted(by_seed)] for by_seed in groups.values()]
+    whole = [group for group in found if not group[0].held_out] or found
+    most = max(map(len, whole))
+    chosen = max((group for group in whole if len(group) == most), key=_accuracy)
+    return Group(chosen, len(groups) - 1)
 
 
 def _accuracy(results: Sequence[Result]) -> float:

@@ -84,6 +84,7 @@ def render(
                 "stem": stem(name),
                 "title": TITLES[name],
                 "rows": [entry.cells() for entry in table],
+                "groups": list(dict.fromkeys(_flags(g) for entry in table for g in entry.groups)),
             }
             for name, table in tables.items()
         ],
@@ -98,5 +99,5 @@ def stem(table: str) -> str:
 def _flags(group: Group) -> str:
     seeds = ", ".join(result.flags["seed"] for result in group.results)
     flags = " ".join(f"--{name}={value}" for name, value in group.flags.items() if value)
-    others = f"\n({group.alternatives} other settings of it)" if group.alternatives else ""
+    others = f"\nother settings of it: {group.alternatives}" if group.alternatives else ""
     return f"{flags}\nseeds {seeds}{others}"

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import functools
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ FILES = (
     "channels.npz",
     "summary.json",
 )
-# Flags that say where a run's images or its devices are, and not what the run is.
-PLACES = ("seed", "data_dir", "strategy", "replicas", "deterministic", "export")
+# Flags that make no other run: where and how it is made, and what is written of it.
+ASIDE = ("seed", "strategy", "replicas", "deterministic", "export", "statistics_every")
+NEEDED = ("dataset", "model", "activation", "order", "seed")
 FIGURES = ("saturation", "skewness", "sparsity")
 
 
@@ -57,7 +59,10 @@ class Result:
     @functools.cached_property
     def settings(self) -> tuple[tuple[str, str], ...]:
         """The flags that make the run what it is, but for its seed."""
-        return tuple(sorted((k, v) for k, v in self.flags.items() if k not in PLACES))
+        # A folder of images is the data set itself, elsewhere it is where that is kept.
+        own = self.flags["dataset"] == "image_folder"
+        aside = ASIDE if own else (*ASIDE, "data_dir")
+        return tuple(sorted((k, v) for k, v in self.flags.items() if k not in aside))
 
     @functools.cached_property
     def channels(self) -> Mapping[str, np.ndarray]:
@@ -69,8 +74,8 @@ class Result:
 def read(folder: Path) -> tuple[list[Result], list[str]]:
     """All finished runs below a folder, and a sentence for each that cannot be used."""
     results, problems = [], []
-    for flags in sorted(folder.rglob("flags.txt")):
-        path = flags.parent
+    paths = {file.parent for name in ("flags.txt", "summary.json") for file in folder.rglob(name)}
+    for path in sorted(paths):
         try:
             results.append(_result(path))
         except FileNotFoundError as error:
@@ -99,9 +104,19 @@ def _result(path: Path) -> Result:
         gradients,
         summary,
     )
+    missing = [name for name in NEEDED if name not in result.flags]
+    if missing:
+        raise ValueError(f"flags.txt lacks {', '.join(missing)}")
     needed = {"layer", *FIGURES}
     if not all(needed <= record.keys() for record in statistics) or not result.history:
         raise ValueError("statistics.csv or history.csv lacks columns")
+    if not all(np.isfinite(record[figure]) for record in statistics for figure in FIGURES):
+        raise ValueError("the figures of its layers are not finite")
+    with zipfile.ZipFile(path / "channels.npz") as file:
+        if file.testzip() or len([n for n in file.namelist() if n.endswith("/std.npy")]) != len(
+            statistics
+        ):
+            raise ValueError("channels.npz and statistics.csv do not hold the same layers")
     if not np.isfinite(result.accuracy):
         raise ValueError("its accuracy is not finite")
     return result

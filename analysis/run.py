@@ -69,7 +69,8 @@ def _run(options: argparse.Namespace) -> int:
     for problem in problems:
         print(f"left out: {problem}")
     drawn = sum(item.svg is not None for item in items)
-    print(f"{len(found)} runs, {drawn} of {len(items)} figures: {options.out / 'index.html'}")
+    runs = f"{len(found)} finished run{'s' * (len(found) != 1)}"
+    print(f"{runs}, {drawn} of {len(items)} figures: {options.out / 'index.html'}")
     return 0
 
 

@@ -9,7 +9,6 @@ from analysis.cells import Cell
 COLOURS = {"convention": "#0072B2", "swap": "#D55E00", "nwdbn": "#E69F00", "nobn": "#000000"}
 MARKERS = {"convention": "o", "swap": "^", "nwdbn": "s", "nobn": "x"}
 DASHES = {"tanh": "-", "lecun_tanh": "--", "softsign": ":", "relu": "-."}
-PAPER = {"color": "0.45", "linestyle": "none", "marker": "*", "markersize": 9}
 
 matplotlib.use("Agg")
 matplotlib.rcParams.update(

@@ -63,7 +63,7 @@ def make_run(tmp_path, rng):
             path / "gradients.csv", [{"epoch": 2, "layer": layer, **gradients} for layer in LAYERS]
         )
         edges, counts = np.linspace(-1, 1, 11), rng.integers(0, 9, (10, 10))
-        arrays = {}
+        arrays = {f"{layer}/std": np.ones(3) for layer in LAYERS}
         for key in (
             "conv8/activation_histogram",
             "conv8/activation_channel_histograms",
@@ -107,7 +107,7 @@ def test_an_empty_folder_gives_the_analytic_figures_and_says_what_to_run(tmp_pat
             assert command in page
     assert len(list(out.glob("table*.md"))) == 7
     assert "| not run |" in (out / "table1.md").read_text()
-    assert "0 runs, 4 of 17 figures" in capsys.readouterr().out
+    assert "0 finished runs, 4 of 17 figures" in capsys.readouterr().out
 
 
 def test_every_figure_of_the_paper_is_there_and_in_the_readme():
@@ -143,7 +143,7 @@ def test_tables_have_the_papers_values_and_ours_side_by_side(tmp_path, make_run)
     for seed, accuracy in ((0, 0.74), (1, 0.75), (2, 0.76)):
         make_run(f"swap{seed}", accuracy, (0.4, 1.5, 0.6), seed=seed)
     make_run("convention", 0.695, (0.1, 0.25, 0.3), order="convention", learning_rate="0.01")
-    out = analyse(tmp_path)
+    out = analyse(tmp_path, "--figures=12")
     rows = {(r["activation"], r["order"], r["figure"]): r for r in read(out / "table2.csv")}
     swap = rows["Tanh", "Swap", "accuracy"]
     assert (swap["paper"], swap["seeds"]) == ("74.11", "3")
@@ -160,8 +160,11 @@ def test_tables_have_the_papers_values_and_ours_side_by_side(tmp_path, make_run)
 
 
 def test_hyper_parameters_beside_the_papers(tmp_path, make_run):
-    make_run("swap", 0.7, model="vgg16", learning_rate="0.01", weight_decay="1e-05")
-    rows = read(analyse(tmp_path) / "table3.csv")
+    search = {"model": "vgg16", "validation_fraction": "0.1"}
+    for rate, held_out in (("0.01", 0.8), ("0.1", 0.7)):
+        make_run(rate, 0.7, held_out=held_out, learning_rate=rate, weight_decay="1e-05", **search)
+    make_run("cell", 0.9, model="vgg16")
+    rows = read(analyse(tmp_path, "--figures=12") / "table3.csv")
     swap = {
         row["figure"]: (row["paper"], row["ours"])
         for row in rows
@@ -177,11 +180,13 @@ def test_the_best_setting_is_chosen_by_all_its_seeds(make_run, tmp_path):
         make_run(f"good{seed}", 0.70 + seed / 100, seed=seed, learning_rate="0.1")
         make_run(f"mixed{seed}", 0.80 * (1 - seed), seed=seed, learning_rate="0.01")
     make_run("search", 0.9, held_out=0.9, validation_fraction="0.1")
+    make_run("lucky", 0.95, learning_rate="0.001")
+    make_run("twice", 0.10, learning_rate="0.1", seed=1)
     found, problems = results.read(tmp_path / "runs")
     assert not problems
     group = Results(found).group(Cell("swap"))
     assert [result.path.name for result in group.results] == ["good0", "good1"]
-    assert group.alternatives == 2
+    assert group.alternatives == 3
 
 
 def test_nwdbn_is_told_from_the_convention(make_run, tmp_path):
@@ -227,10 +232,10 @@ def test_learning_curves_need_the_same_hyper_parameters(make_run, tmp_path):
 
 def test_a_folder_of_images_stands_in_for_cifar100_alone(make_run, tmp_path):
     make_run("own", 0.5, dataset="image_folder", data_dir="/somewhere")
-    page = (analyse(tmp_path) / "index.html").read_text()
+    page = (analyse(tmp_path, "--figures=12") / "index.html").read_text()
     assert "stand in for it" in page
     make_run("real", 0.7)
-    page = (analyse(tmp_path) / "index.html").read_text()
+    page = (analyse(tmp_path, "--figures=12") / "index.html").read_text()
     assert "stand in for it" not in page
     found, _ = results.read(tmp_path / "runs")
     assert [r.path.name for r in Results(found).group(Cell("swap")).results] == ["real"]
@@ -238,8 +243,9 @@ def test_a_folder_of_images_stands_in_for_cifar100_alone(make_run, tmp_path):
 
 def test_runs_that_cannot_be_used_are_named(make_run, tmp_path, capsys):
     good = make_run("good", 0.7)
-    for name in ("flagless", "unfinished", "old", "damaged", "cut", "nan"):
+    for name in ("flagless", "unfinished", "old", "damaged", "cut", "nan", "zip", "empty"):
         make_run(name, 0.99)
+    make_run("diverged", 0.1, (float("nan"), 1.0, 1.0))
     runs = good.parent
     (runs / "unfinished" / "summary.json").unlink()
     (runs / "old" / "gradients.csv").unlink()
@@ -247,7 +253,9 @@ def test_runs_that_cannot_be_used_are_named(make_run, tmp_path, capsys):
     (runs / "cut" / "statistics.csv").write_text("epoch,layer\n2,conv1\n")
     (runs / "nan" / "summary.json").write_text('{"test": {"accuracy": NaN}}')
     (runs / "flagless" / "flags.txt").unlink()
-    out = analyse(tmp_path)
+    (runs / "zip" / "channels.npz").write_bytes((good / "channels.npz").read_bytes()[:500])
+    (runs / "empty" / "flags.txt").write_text("")
+    out = analyse(tmp_path, "--figures=12")
     said = capsys.readouterr().out
     page = (out / "index.html").read_text()
     for name, reason in (
@@ -256,17 +264,21 @@ def test_runs_that_cannot_be_used_are_named(make_run, tmp_path, capsys):
         ("damaged", "is damaged"),
         ("cut", "is damaged"),
         ("nan", "not finite"),
+        ("flagless", "has no flags.txt"),
+        ("zip", "is damaged"),
+        ("empty", "flags.txt lacks dataset"),
+        ("diverged", "not finite"),
     ):
         (line,) = (line for line in said.splitlines() if f"/{name} " in line)
         assert reason in line
         assert f"/{name} " in page
-    assert said.splitlines()[-1].startswith("1 runs")
+    assert said.splitlines()[-1].startswith("1 finished run,")
 
 
 def test_the_page_holds_its_images(tmp_path):
-    page = (analyse(tmp_path) / "index.html").read_text()
+    page = (analyse(tmp_path, "--figures=11,12") / "index.html").read_text()
     assert not re.search(r'(src|href)="(https?:)?//', page)
-    assert page.count("data:image/svg+xml;base64,") == 4
+    assert page.count("data:image/svg+xml;base64,") == 2
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,16 @@ class Row:
     accuracies: Mapping[str, Sequence[float]]
 
 
+def settings(run: Run) -> dict[str, str]:
+    """What varies of a run but for its seed."""
+    return {name: value for name, value in run.settings.items() if name != "seed"}
+
+
 def compare(runs: Sequence[Run], directories: Mapping[Run, RunDirectory]) -> list[Row]:
     """A row for each combination of what varies but for the seed."""
     groups: dict[tuple, list[Run]] = {}
     for run in runs:
-        key = tuple((name, value) for name, value in run.settings.items() if name != "seed")
-        groups.setdefault(key, []).append(run)
+        groups.setdefault(tuple(settings(run).items()), []).append(run)
     held_out = any(run.flags.validation_fraction for run in runs)
     parts = ("validation", "test") if held_out else ("test",)
     rows = []

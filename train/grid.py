@@ -32,12 +32,13 @@ class Run:
         return SEPARATOR.join(f"{name}={value}" for name, value in self.settings.items()) or "run"
 
 
-def parse(grids: Sequence[str]) -> dict[str, list[str]]:
+def parse(grids: Sequence[str], flag: str = "--grid") -> dict[str, list[str]]:
     """The values of each grid, by its flag, or by several flags with a plus between them.
 
     Args:
         grids: Of the form `name=value,value` or `name+name=value,value`. A later one takes the
             place of an earlier one of the same flags.
+        flag: The flag that they were given by.
 
     Raises:
         UsageError: For anything else, a flag that `train.run` lacks, or one named twice.
@@ -48,21 +49,21 @@ def parse(grids: Sequence[str]) -> dict[str, list[str]]:
         key, equals, text = grid.partition("=")
         chosen = text.split(SEPARATOR)
         if not equals or not all(chosen):
-            raise UsageError(f"--grid={grid}: give a flag and its values, as in seed=0,1,2.")
+            raise UsageError(f"{flag}={grid}: give a flag and its values, as in seed=0,1,2.")
         for name in key.split(TOGETHER):
             if name not in known:
-                raise UsageError(f"--grid={grid}: {name} is no flag to vary{nearest(name, known)}")
+                raise UsageError(f"{flag}={grid}: {name} is no flag to vary{nearest(name, known)}")
             if name == "learning_rate_drops":
                 raise UsageError(
-                    f"--grid={grid}: the commas of {name} cannot be told from those between "
+                    f"{flag}={grid}: the commas of {name} cannot be told from those between "
                     "values; make a sweep for each value."
                 )
         if len(set(chosen)) < len(chosen):
-            raise UsageError(f"--grid={grid} has a value twice: name each once.")
+            raise UsageError(f"{flag}={grid} has a value twice: name each once.")
         odd = sorted(ODD & set(text))
         if odd:
             raise UsageError(
-                f"--grid={grid} has {' '.join(odd)} in a value, which names a folder: make a "
+                f"{flag}={grid} has {' '.join(odd)} in a value, which names a folder: make a "
                 "sweep for each value."
             )
         values[key] = chosen
@@ -73,22 +74,29 @@ def parse(grids: Sequence[str]) -> dict[str, list[str]]:
     return values
 
 
-def runs(grids: Mapping[str, Sequence[str]], common: Any) -> list[Run]:
+def runs(
+    grids: Mapping[str, Sequence[str]], common: Any, settled: Mapping[str, str] | None = None
+) -> list[Run]:
     """Every combination, the last grid's values next to one another.
 
     Args:
         grids: As `parse` gives them.
         common: The flags that do not vary.
+        settled: Settings that all runs have, trained on all images: none are held out.
 
     Raises:
         UsageError: For a combination that `train.run` would refuse.
     """
     lines = options.as_text(common).splitlines()
+    if settled is not None:
+        held_out = ("--validation_fraction=", "--early_stopping_patience=")
+        lines = [line for line in lines if not line.startswith(held_out)]
     found = []
     for combination in itertools.product(*grids.values()):
-        settings = dict(zip(grids, combination, strict=True))
-        varied = [
-            f"--{name}={value}" for key, value in settings.items() for name in key.split(TOGETHER)
-        ]
-        found.append(Run(settings, options.parse([*lines, *varied])))
+        settings = {**(settled or {}), **dict(zip(grids, combination, strict=True))}
+        found.append(Run(settings, options.parse([*lines, *_lines(settings)])))
     return found
+
+
+def _lines(settings: Mapping[str, str]) -> list[str]:
+    return [f"--{name}={value}" for key, value in settings.items() for name in key.split(TOGETHER)]

@@ -194,6 +194,13 @@ def define_sweep() -> flags.FlagValues:
         "same value. May be repeated; a later one takes the place of an earlier one of the flag.",
         values,
     )
+    flags.DEFINE_multi_string(
+        "final",
+        [],
+        "A grid to train the best settings with afterwards, in the folder final of --sweep_dir and "
+        "on all training images: --final=seed=0,1,2 after a search with --validation_fraction=0.1.",
+        values,
+    )
     flags.DEFINE_string(
         "sweep_dir", None, "Where the runs are written, each in a folder of its own.", values
     )
@@ -242,7 +249,7 @@ def usage(values: flags.FlagValues, introduction: str) -> str:
     lines = [introduction]
     for name in values:
         flag = values[name]
-        kind = flag.flag_type().replace("string", "folder")
+        kind = flag.flag_type().replace("multi string", "grid").replace("string", "folder")
         value = "" if flag.boolean else f"=<{kind}>"
         shown = flag.default not in (None, [], "") and not flag.boolean
         default = f" Default: {flag.default}." if shown else ""

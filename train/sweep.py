@@ -12,7 +12,7 @@ from train.errors import InUseError, UsageError
 from train.grid import Run
 from train.run_directory import RunDirectory, State
 
-LOGS = "logs"
+LOGS, FINAL = "logs", "final"
 # Seconds between two looks at how far the runs are.
 INTERVAL = 1.0
 
@@ -50,20 +50,43 @@ def _sweep(sweep: Any, common: Any) -> int:
     for name in options.PLACE_FLAGS:
         if common[name].present:
             raise UsageError(f"--{name} goes with train.run; a sweep has --sweep_dir.")
-    engine = _engine(sweep)
-    runs = grid.runs(grid.parse(sweep.grid), common)
-    folder = Path(sweep.sweep_dir)
+    _check_engine(sweep)
+    # Absolute, since the runs are other processes.
+    folder = Path(sweep.sweep_dir).absolute()
+    if common.data_dir is not None:
+        common.data_dir = str(Path(common.data_dir).absolute())
+    grids, final = grid.parse(sweep.grid), grid.parse(sweep.final, "--final")
+    runs = grid.runs(grids, common)
+    if final:
+        if not all(run.flags.validation_fraction for run in runs):
+            raise UsageError("--final chooses by held-out images: give --validation_fraction=0.1.")
+        # A mistake shows now, not after the search.
+        grid.runs(final, common, comparison.settings(runs[0]))
+    failed, rows = _train(runs, folder, sweep)
+    if not final:
+        return int(failed)
+    if failed:
+        print("--final waits until all of these runs are finished.")
+        return 1
+    print("\nThe best settings, on all training images")
+    chosen, _ = comparison.best(rows)
+    failed, _ = _train(grid.runs(final, common, chosen.settings), folder / FINAL, sweep)
+    return int(failed)
+
+
+def _train(runs: Sequence[Run], folder: Path, sweep: Any) -> tuple[bool, list[comparison.Row]]:
+    """Trains what is not finished; returns whether a run failed, and the table of all."""
     directories = {run: RunDirectory(folder / run.name, options.as_text(run.flags)) for run in runs}
     waiting = [run for run in runs if _is_to_run(run, directories[run])]
     print(f"{len(runs)} runs in {folder}, {len(runs) - len(waiting)} of them finished before")
     sys.stdout.flush()
-    failures = _execute(waiting, directories, folder, engine) if waiting else {}
+    failures = _execute(waiting, directories, folder, _engine(sweep)) if waiting else {}
     table = comparison.compare(runs, directories)
     comparison.write(table, folder)
     print(f"\n{comparison.report(table)}")
     for run, reason in failures.items():
         print(f"{run.name} failed: {reason} (all it said: {_log(folder, run)})")
-    return 1 if failures else 0
+    return bool(failures), table
 
 
 def _is_to_run(run: Run, directory: RunDirectory) -> bool:
@@ -74,13 +97,16 @@ def _is_to_run(run: Run, directory: RunDirectory) -> bool:
         return True
 
 
-def _engine(sweep: Any) -> Any:
-    """The engine that the flags name, as a context manager."""
+def _check_engine(sweep: Any) -> None:
     flags = {"local": ("workers",), "ray": ("cpus_per_run", "gpus_per_run")}
     for engine, names in flags.items():
         for name in names:
             if sweep[name].present and engine != sweep.engine:
                 raise UsageError(f"--{name} goes with --engine={engine}.")
+
+
+def _engine(sweep: Any) -> Any:
+    """The engine that the flags name, as a context manager."""
     if sweep.engine == "local":
         return engines.local(sweep.workers or 1)
     return engines.ray(sweep.cpus_per_run or 1, sweep.gpus_per_run or 0)

@@ -50,8 +50,7 @@ def _normalized_tanh(_: Results) -> Drawing:
     x = np.linspace(-4.0, 5.0, 181)
     rng = np.random.default_rng(0)
     rows = []
-    colours = list(style.COLOURS.values())
-    for (mean, std), colour, marker in zip(INPUTS, colours, "o^sx", strict=True):
+    for (mean, std), colour, marker in zip(INPUTS, ("0.6", "0.4", "0.2", "0"), "Dv*x", strict=True):
         centre, deviation, _ = moments_of_tanh(mean, std)
         label = f"input of mean {mean:g}, standard deviation {std:g}"
         axes.plot(x, (np.tanh(x) - centre) / deviation, color=colour, linewidth=1)

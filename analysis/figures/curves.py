@@ -46,9 +46,7 @@ def _same_hyper_parameters(results: Results) -> dict[Cell, Group]:
     for cell in map(Cell, ORDERS):
         for result in results.on(cell.dataset):
             if cell.fits(result) and not result.held_out:
-                # How often a run measures its layers changes nothing of its curves.
-                varied = ("order", "statistics_every")
-                rest = tuple((k, v) for k, v in result.settings if k not in varied)
+                rest = tuple((k, v) for k, v in result.settings if k != "order")
                 pairs.setdefault(rest, {}).setdefault(cell, []).append(result)
     whole = [pair for pair in pairs.values() if len(pair) == len(ORDERS)]
     if not whole:

@@ -82,7 +82,7 @@ def _datasets(results: Results) -> Drawing:
             rows += _lines(axis, {cell: found[cell]}, "skewness", lambda cell: cell.label, False)
         else:
             axis.text(0.5, 0.5, "not run", ha="center", transform=axis.transAxes, color="0.4")
-            axis.set(xticks=[], yticks=[])
+            axis.set_axis_off()
     missing = [f"{models[c.model]} on {DATASETS[c.dataset]}" for c in cells if c not in found]
     return Drawing(drawn, rows, list(found.values()), missing)
 
@@ -117,7 +117,8 @@ def _lines(
             _row(label(cell), name, figure, i, float(m), None if std is None else float(std[i - 1]))
             for i, (name, m) in enumerate(zip(names, mean, strict=True), start=1)
         ]
-    axes.set_xticks(range(1, len(longest) + 1), longest, rotation=90, fontsize=8)
+    step = 1 + len(longest) // 16
+    axes.set_xticks(range(1, len(longest) + 1, step), longest[::step], rotation=90, fontsize=8)
     title, limits = AXES[figure]
     axes.set(ylabel=title, ylim=limits, xlabel="Layer")
     if legend:

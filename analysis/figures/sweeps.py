@@ -10,6 +10,9 @@ from analysis.cells import Group, Results, best
 from analysis.figures import Drawing, Figure, NotRunError, sweep
 from analysis.results import Result
 
+# Fewer points have no correlation worth telling.
+FEWEST = 4
+
 
 def _draw(
     order: str, fits: Callable[[Result], float | None], figure: str, decay: str, ours: bool
@@ -29,13 +32,13 @@ def _draw(
             ("Test accuracy (%)", f"{figure.capitalize()}, mean of the layers"),
             strict=True,
         ):
-            axis.errorbar(x, mean, np.nan_to_num(std), **looks)
+            axis.errorbar(x, mean, None if np.isnan(std).all() else np.nan_to_num(std), **looks)
             axis.set_ylabel(label)
-        correlation = np.corrcoef(accuracy[0], second[0])[0, 1]
-        note = ", values of ours" if ours else ""
-        axes[0].set_title(
-            f"correlation of accuracy and {figure}: {correlation:.2f}{note}", fontsize=10
-        )
+        notes = ["weight decays of ours"] if ours else []
+        if len(found) >= FEWEST and np.std(accuracy[0]) and np.std(second[0]):
+            correlation = np.corrcoef(accuracy[0], second[0])[0, 1]
+            notes.append(f"correlation of accuracy and {figure}: {correlation:.2f}")
+        axes[0].set_title("; ".join(notes), fontsize=10)
         axes[1].set_xticks(x, [f"{value:g}" for value in found], rotation=45)
         axes[1].set_xlabel(f"Weight decay of {decay}")
         rows = [
@@ -97,7 +100,7 @@ def _affine(low: float, high: float) -> Callable[[Result], float | None]:
     return fits
 
 
-_BOTH = "gamma and beta"
+_AFFINE = "gamma and beta"
 FIGURES = (
     Figure(
         5,
@@ -109,12 +112,12 @@ FIGURES = (
         7,
         "Accuracy and sparsity, as gamma's and beta's weight decay grows in Swap",
         [sweep("figure7/sweep")],
-        _draw("swap", _affine(0.0, 5e-4), "sparsity", _BOTH, ours=False),
+        _draw("swap", _affine(0.0, 5e-4), "sparsity", _AFFINE, ours=False),
     ),
     Figure(
         18,
         "The same with larger weight decays",
         [sweep("figure18/sweep")],
-        _draw("swap", _affine(1e-3, np.inf), "sparsity", _BOTH, ours=True),
+        _draw("swap", _affine(1e-3, np.inf), "sparsity", _AFFINE, ours=True),
     ),
 )
