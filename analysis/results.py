@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_bnact import records
+from keras_bnact.statistics import FIGURES
 
 FILES = (
     "flags.txt",
@@ -24,7 +25,6 @@ FILES = (
 # Flags that make no other run: where and how it is made, and what is written of it.
 ASIDE = ("seed", "strategy", "replicas", "deterministic", "export", "statistics_every")
 NEEDED = ("dataset", "model", "activation", "order", "seed")
-FIGURES = ("saturation", "skewness", "sparsity")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -23,6 +23,15 @@ with devices.native_messages_held_back():
     tf.config.list_logical_devices()
 
 ROOT = Path(__file__).parent.parent
+# Small enough for seconds, and with an uneven last batch of training and of test images.
+SMALL_RUN = [
+    "--model=vgg16_8",
+    "--width=0.05",
+    "--train_examples=250",
+    "--test_examples=99",
+    "--batch_size=32",
+    "--deterministic",
+]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 

@@ -4,14 +4,10 @@ import json
 import os
 
 import pytest
+from conftest import SMALL_RUN
 
 SMALL = [
-    "--model=vgg16_8",
-    "--width=0.05",
-    "--train_examples=250",
-    "--test_examples=99",
-    "--batch_size=32",
-    "--deterministic",
+    *SMALL_RUN,
     "--export=none",
     "--epochs=2",
     "--grid=learning_rate=0.1,0.01",

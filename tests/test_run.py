@@ -12,20 +12,12 @@ import keras
 import numpy as np
 import pytest
 from conftest import ROOT
+from conftest import SMALL_RUN as SMALL
 from test_options import MISTAKES
 
 from keras_bnact import measure, measure_gradients
 from train import options, run, training
 
-# Small enough for seconds, and with an uneven last batch of training and of test images.
-SMALL = [
-    "--model=vgg16_8",
-    "--width=0.05",
-    "--train_examples=250",
-    "--test_examples=99",
-    "--batch_size=32",
-    "--deterministic",
-]
 MEASURED = ["--epochs=4", "--statistics_every=2"]
 
 

@@ -8,19 +8,11 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, SMALL_RUN
 
 from train import sweep
 
-SMALL = [
-    "--model=vgg16_8",
-    "--width=0.05",
-    "--train_examples=250",
-    "--test_examples=99",
-    "--batch_size=32",
-    "--deterministic",
-    "--export=none",
-]
+SMALL = [*SMALL_RUN, "--export=none"]
 # The digits have 360 test images, so half of the runs must fail.
 FAILING = "--grid=test_examples=99,1000"
 

@@ -52,6 +52,16 @@ class Checkpoint:
         """Number of finished epochs."""
         return len(self.history)
 
+    @property
+    def measured(self) -> bool:
+        """Whether the layers were measured after the last finished epoch."""
+        return any(rows[-1]["epoch"] == self.epochs for rows in self.layers.values())
+
+    def add(self, tables: dict[str, list[dict[str, Any]]]) -> None:
+        """Adds the rows of a measured epoch, by the name of their table."""
+        for name, rows in tables.items():
+            self.layers.setdefault(name, []).extend(rows)
+
     def save(self, row: dict[str, float], seconds: float, total_seconds: float) -> None:
         """Adds an epoch and writes the checkpoint."""
         self.history.append(row)

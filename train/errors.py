@@ -1,10 +1,12 @@
 """What a command answers to a mistake: one sentence, and an exit status of its own."""
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 
 MISTAKE = 2
 IN_USE = 75
+INTERRUPTED = 130
 
 
 class UsageError(Exception):
@@ -23,3 +25,30 @@ def nearest(given: str, accepted: Iterable[str]) -> str:
     """`"; did you mean X?"` for the accepted name nearest to the given one, or a full stop."""
     matches = difflib.get_close_matches(given, list(accepted), n=1, cutoff=0.5)
     return f"; did you mean {matches[0]}?" if matches else "."
+
+
+def answered(program: str, command: Callable[[], int], goes_on: str) -> int:
+    """Runs a command; tells what stops it in one sentence on the standard error.
+
+    Args:
+        program: The command's name, which begins the sentence.
+        command: Returns its exit status.
+        goes_on: How an interrupted command goes on.
+
+    Returns:
+        The exit status.
+    """
+    try:
+        return command()
+    except ModuleNotFoundError as error:
+        extra = "ray" if error.name == "ray" else "train"
+        sentence, status = f"{error.name} is missing: pip install -e '.[{extra}]'", MISTAKE
+    except (OSError, UnicodeError) as error:
+        sentence, status = " ".join(str(error).split()), MISTAKE
+    except UsageError as error:
+        sentence, status = str(error), error.status
+    except KeyboardInterrupt:
+        sentence, status = f"interrupted; {goes_on}", INTERRUPTED
+        print(file=sys.stderr)
+    print(f"{program}: {sentence}", file=sys.stderr)
+    return status

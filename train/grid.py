@@ -7,6 +7,7 @@ from typing import Any
 
 from train import options
 from train.errors import UsageError, nearest
+from train.flag_types import Epochs
 
 SEPARATOR = ","
 TOGETHER = "+"
@@ -43,7 +44,8 @@ def parse(grids: Sequence[str], flag: str = "--grid") -> dict[str, list[str]]:
     Raises:
         UsageError: For anything else, a flag that `train.run` lacks, or one named twice.
     """
-    known = [name for name in options.define() if name not in (*options.PLACE_FLAGS, "help")]
+    flags = options.define()
+    known = [name for name in flags if name not in (*options.PLACE_FLAGS, "help")]
     values: dict[str, list[str]] = {}
     for grid in grids:
         key, equals, text = grid.partition("=")
@@ -53,7 +55,7 @@ def parse(grids: Sequence[str], flag: str = "--grid") -> dict[str, list[str]]:
         for name in key.split(TOGETHER):
             if name not in known:
                 raise UsageError(f"{flag}={grid}: {name} is no flag to vary{nearest(name, known)}")
-            if name == "learning_rate_drops":
+            if isinstance(flags[name].parser, Epochs):
                 raise UsageError(
                     f"{flag}={grid}: the commas of {name} cannot be told from those between "
                     "values; make a sweep for each value."

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from train import datasets, options, run_directory
-from train.errors import UsageError
+from train import datasets, errors, options, run_directory
 from train.run_directory import RunDirectory, State
 
 
@@ -17,30 +16,15 @@ def main(arguments: Sequence[str]) -> int:
     That is 0, 2 for a mistake of the user's, 75 if another process works on the run, or 130 if
     interrupted.
     """
-    try:
-        flags = options.parse(arguments)
-        if flags.help:
-            print(options.usage(options.define(), options.RUN_USAGE))
-            return 0
-        return _run(flags)
-    except ModuleNotFoundError as error:
-        print(f"train.run: {error.name} is missing: pip install -e '.[train]'", file=sys.stderr)
-        return 2
-    except (OSError, UnicodeError) as error:
-        print(f"train.run: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except UsageError as error:
-        print(f"train.run: {error}", file=sys.stderr)
-        return error.status
-    except KeyboardInterrupt:
-        print(
-            "\ntrain.run: interrupted; without --overwrite, the same command goes on.",
-            file=sys.stderr,
-        )
-        return 130
+    goes_on = "without --overwrite, the same command goes on."
+    return errors.answered("train.run", lambda: _run(arguments), goes_on)
 
 
-def _run(flags: Any) -> int:
+def _run(arguments: Sequence[str]) -> int:
+    flags = options.parse(arguments)
+    if flags.help:
+        print(options.usage(options.define(), options.RUN_USAGE))
+        return 0
     datasets.check(flags)
     directory = RunDirectory(_path(flags), options.as_text(flags))
     if directory.state(flags.overwrite) is State.FINISHED:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from train import comparison, datasets, engines, grid, options, run_directory
+from train import comparison, datasets, engines, errors, grid, options, run_directory
 from train.errors import InUseError, UsageError
 from train.grid import Run
 from train.run_directory import RunDirectory, State
@@ -23,28 +23,15 @@ def main(arguments: Sequence[str]) -> int:
     That is 0, 1 if a run has failed, 2 for a mistake of the user's, or 130 if interrupted.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        sweep, common = options.parse_sweep(arguments)
-        if common.help:
-            print(options.usage(options.define_sweep(), options.SWEEP_USAGE))
-            return 0
-        return _sweep(sweep, common)
-    except ModuleNotFoundError as error:
-        extra = "ray" if error.name == "ray" else "train"
-        print(f"train.sweep: {error.name} is missing: pip install -e '.[{extra}]'", file=sys.stderr)
-        return 2
-    except (OSError, UnicodeError) as error:
-        print(f"train.sweep: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except UsageError as error:
-        print(f"train.sweep: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ntrain.sweep: interrupted; the same command goes on.", file=sys.stderr)
-        return 130
+    goes_on = "the same command goes on."
+    return errors.answered("train.sweep", lambda: _sweep(arguments), goes_on)
 
 
-def _sweep(sweep: Any, common: Any) -> int:
+def _sweep(arguments: Sequence[str]) -> int:
+    sweep, common = options.parse_sweep(arguments)
+    if common.help:
+        print(options.usage(options.define_sweep(), options.SWEEP_USAGE))
+        return 0
     if sweep.sweep_dir is None:
         raise UsageError("--sweep_dir is missing: name the folder to write the runs to.")
     for name in options.PLACE_FLAGS:

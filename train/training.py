@@ -47,13 +47,13 @@ def run(flags: Any, directory: RunDirectory, strategy: Any) -> dict[str, Any]:
     measured = measure(
         judge, images.test.test_batches(), histograms=measurements.histograms(judge, flags.seed)
     )
-    last = measurements.tables(checkpoint.epochs, measured, model, images, flags)
+    if not checkpoint.measured:
+        checkpoint.add(measurements.tables(checkpoint.epochs, measured, model, images, flags))
     summary = summarize(judge, images, checkpoint, flags.batch_size)
     summary["statistics"] = measured.means()
     directory.write_csv(run_directory.HISTORY, checkpoint.history)
-    for name, rows in last.items():
-        earlier = [r for r in checkpoint.layers.get(name, []) if r["epoch"] != checkpoint.epochs]
-        directory.write_csv(name, earlier + rows)
+    for name, rows in checkpoint.layers.items():
+        directory.write_csv(name, rows)
     measurements.write_channels(measured, directory)
     directory.write_json(run_directory.SUMMARY, summary)
     tf.io.gfile.rmtree(str(directory.path / run_directory.CHECKPOINT))
@@ -204,9 +204,9 @@ class _Measure(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 0 or (epoch + 1) % self.flags.statistics_every == 0:
             measured = measure(self.judge, self.batches, verbose=0)
-            tables = measurements.tables(epoch + 1, measured, self.model, self.images, self.flags)
-            for name, rows in tables.items():
-                self.checkpoint.layers.setdefault(name, []).extend(rows)
+            self.checkpoint.add(
+                measurements.tables(epoch + 1, measured, self.model, self.images, self.flags)
+            )
             logs |= measured.means()
         else:
             logs |= {name: self.checkpoint.history[-1][name] for name in FIGURES}
