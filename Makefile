@@ -3,10 +3,24 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-slow test-ray lint clean
+# Of reproduce-small: the images, where its runs go, and how many are trained at a time.
+DATA ?= --dataset=cifar100
+SMALL ?= runs/small
+WORKERS ?= 2
+SMALL_CELLS := $(notdir $(basename $(wildcard train/flagfiles/small/*.flags)))
+
+.PHONY: quickstart reproduce-small $(SMALL_CELLS) test test-slow test-ray lint clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python -m train.run --width=0.25 --epochs=20 --run_dir=runs/quickstart
+
+# About two hours on two cores; interrupted, it goes on.
+reproduce-small: $(SMALL_CELLS)
+	$(BIN)/python -m analysis.run --runs=$(SMALL) --out=$(SMALL)-report
+
+$(SMALL_CELLS): $(VENV)/installed
+	$(BIN)/python -m train.sweep --flagfile=train/flagfiles/small/$@.flags $(DATA) \
+		--workers=$(WORKERS) --sweep_dir=$(SMALL)/$@
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not ray"

@@ -8,8 +8,11 @@ import numpy as np
 
 from analysis.results import Result
 
-# The data set that a user's own images stand in for, where none of the former is there.
-STAND_IN = {"cifar100": "image_folder"}
+# What stands in for a data set without runs: a user's own images of as many classes.
+STAND_IN = "image_folder"
+CLASSES = {"cifar10": 10, "cifar100": 100}
+# Flags that a comparison takes to be the same.
+SCALE = ("width", "epochs", "batch_size", "train_examples", "test_examples", "mixed_precision")
 DATASETS = {
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
@@ -104,14 +107,18 @@ class Results:
 
     def dataset(self, name: str) -> str:
         """The data set that stands in for one of the paper's: most often itself."""
-        there = {result.flags["dataset"] for result in self.results}
-        other = STAND_IN.get(name)
-        return other if other in there and name not in there else name
+        found = self.on(name)
+        return found[0].flags["dataset"] if found else name
 
     def on(self, dataset: str) -> list[Result]:
         """The runs on a data set of the paper's, or on what stands in for it."""
-        name = self.dataset(dataset)
-        return [result for result in self.results if result.flags["dataset"] == name]
+        classes = CLASSES.get(dataset)
+        own = [result for result in self.results if result.flags["dataset"] == dataset]
+        return own or [
+            result
+            for result in self.results
+            if result.flags["dataset"] == STAND_IN and result.summary.get("classes") == classes
+        ]
 
     def group(self, cell: Cell) -> Group | None:
         """The runs of a cell, of the setting of the highest accuracy; None if there are none.
@@ -125,6 +132,18 @@ class Results:
     def search(self, cell: Cell) -> Group | None:
         """The best of a cell's runs with held-out images: what a search has chosen."""
         return best([r for r in self.on(cell.dataset) if cell.fits(r) and r.held_out])
+
+
+def unlike(groups: Sequence[Group]) -> list[str]:
+    """In what of `SCALE` runs on the same data set differ: `"width 0.25, 1.0"`."""
+    differences = []
+    for dataset in {group.flags["dataset"]: None for group in groups}:
+        there = [group.flags for group in groups if group.flags["dataset"] == dataset]
+        for name in SCALE:
+            values = list(dict.fromkeys(flags.get(name, "all") for flags in there))
+            if len(values) > 1:
+                differences.append(f"{name} {', '.join(values)}")
+    return list(dict.fromkeys(differences))
 
 
 def best(results: Sequence[Result]) -> Group | None:

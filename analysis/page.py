@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jinja2
 
-from analysis.cells import DATASETS, STAND_IN, Group, Results
+from analysis.cells import CLASSES, DATASETS, Group, Results, unlike
 from analysis.figures import Figure
 from analysis.tables import HEADINGS, TITLES, Entry
 
@@ -39,6 +39,10 @@ class Item:
     @property
     def groups(self) -> list[str]:
         return [_flags(group) for group in self.runs]
+
+    @property
+    def unlike(self) -> list[str]:
+        return unlike(self.runs)
 
     @property
     def seeds(self) -> int:
@@ -74,7 +78,7 @@ def render(
         headings=HEADINGS,
         stand_ins=[
             (DATASETS[name], results.dataset(name))
-            for name in STAND_IN
+            for name in CLASSES
             if results.dataset(name) != name
         ],
         tables=[
@@ -85,6 +89,8 @@ def render(
                 "title": TITLES[name],
                 "rows": [entry.cells() for entry in table],
                 "groups": list(dict.fromkeys(_flags(g) for entry in table for g in entry.groups)),
+                "unlike": unlike([group for entry in table for group in entry.groups]),
+                "commands": list(dict.fromkeys(entry.command for entry in table if entry.command)),
             }
             for name, table in tables.items()
         ],

@@ -105,7 +105,8 @@ def _draw(figure: Any, results: Any, out: Path) -> Any:
     with path.with_suffix(".csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(drawing.rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(drawing.rows)
+        # A deviation of one seed is none.
+        writer.writerows({k: "" if v != v else v for k, v in row.items()} for row in drawing.rows)
     return Item(figure, path.name, svg.getvalue(), drawing.groups, drawing.missing)
 
 

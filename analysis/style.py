@@ -1,6 +1,9 @@
 """How every figure looks: readable in print, in greyscale and by the colour-blind."""
 
+from typing import Any
+
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.cells import Cell
@@ -36,6 +39,30 @@ def line(cell: Cell) -> dict[str, str]:
         "marker": MARKERS[cell.order],
         "linestyle": DASHES[cell.activation],
     }
+
+
+def band(cell: Cell) -> dict[str, Any]:
+    """Keyword arguments of `Axes.fill_between` around the line of a model."""
+    return {"color": COLOURS[cell.order], "alpha": 0.15, "linewidth": 0}
+
+
+def seeds(
+    axes: Any, cell: Cell, label: str, x: np.ndarray, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws a model's mean over the seeds, in a band of one standard deviation.
+
+    Args:
+        values: Of shape `(seeds, len(x))`.
+
+    Returns:
+        Mean and sample standard deviation, NaN for one seed.
+    """
+    mean, std = values.mean(axis=0), np.full(len(x), np.nan)
+    axes.plot(x, mean, label=label, **line(cell))
+    if len(values) > 1:
+        std = values.std(axis=0, ddof=1)
+        axes.fill_between(x, mean - std, mean + std, **band(cell))
+    return mean, std
 
 
 def new(width: float = 6.4, height: float = 3.6, **keywords) -> tuple[Figure, object]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis import commands
 from analysis.cells import ACTIVATIONS, DATASETS, ORDERS, Cell, Group, Results
 from analysis.results import Result
 
@@ -39,6 +40,7 @@ class Entry:
         std: The sample's standard deviation, None for fewer than two seeds.
         seeds: How many runs.
         groups: The runs.
+        command: What makes them; empty where other entries' runs are enough.
     """
 
     names: Sequence[str]
@@ -47,6 +49,7 @@ class Entry:
     std: float | None = None
     seeds: int = 0
     groups: Sequence[Group] = ()
+    command: str = ""
 
     @property
     def difference(self) -> float | None:
@@ -101,6 +104,17 @@ def write_csv(entries: Sequence[Entry], path: Path) -> None:
 
 
 def _entry(row: Mapping[str, str], results: Results) -> Entry:
+    # The paper's hyper-parameters are what its search has chosen.
+    searched = row["table"] in SEARCHED
+    command = commands.search if searched else commands.cell
+    made_by = command(row["flagfile"]) if row["flagfile"] else ""
+    find = results.search if searched else results.group
+    return dataclasses.replace(_filled(row, results, find), command=made_by)
+
+
+def _filled(
+    row: Mapping[str, str], results: Results, find: Callable[[Cell], Group | None]
+) -> Entry:
     order, figure = row["order"], row["figure"]
     orders = ("swap", "convention") if order == DIFFERENCE else (order,)
     cells = [Cell(order, row["model"], row["activation"], row["dataset"]) for order in orders]
@@ -112,8 +126,6 @@ def _entry(row: Mapping[str, str], results: Results) -> Entry:
         DATASETS.get(dataset, dataset),
         figure.replace("_", " "),
     )
-    # The paper's hyper-parameters are what its search has chosen.
-    find = results.search if row["table"] in SEARCHED else results.group
     groups = [group for group in map(find, cells) if group is not None]
     if len(groups) < len(cells):
         return Entry(names, row["value"])

@@ -11,7 +11,7 @@ import scipy.stats
 from conftest import ROOT
 
 from analysis import figures, results, run, tables
-from analysis.cells import Cell, Results
+from analysis.cells import ACTIVATIONS, DATASETS, ORDERS, Cell, Results
 from analysis.figures import analytic
 
 LAYERS = [f"conv{i}" for i in range(1, 9)] + ["fc1", "fc2"]
@@ -33,13 +33,13 @@ FLAGS = {
 def make_run(tmp_path, rng):
     """Writes a run directory with known figures."""
 
-    def make(name, accuracy, statistics=(0.5, 1.0, 0.6), held_out=None, **flags):
+    def make(name, accuracy, statistics=(0.5, 1.0, 0.6), held_out=None, classes=100, **flags):
         path = tmp_path / "runs" / name
         path.mkdir(parents=True)
         text = "".join(f"--{k}={v}\n" for k, v in (FLAGS | flags).items())
         (path / "flags.txt").write_text(text + "--nodeterministic\n")
         figures = dict(zip(results.FIGURES, statistics, strict=True))
-        summary = {"test": {"accuracy": accuracy}, "statistics": figures}
+        summary = {"test": {"accuracy": accuracy}, "statistics": figures, "classes": classes}
         if held_out is not None:
             summary["validation"] = {"accuracy": held_out}
         (path / "summary.json").write_text(json.dumps(summary))
@@ -116,10 +116,11 @@ def test_every_figure_of_the_paper_is_there_and_in_the_readme():
     rows = re.findall(r"^\| ([\d, ]+) \|", (ROOT / "analysis" / "README.md").read_text(), re.M)
     named = {int(number) for row in rows for number in row.split(",")}
     assert named >= set(numbers)
-    for figure in figures.every():
-        for command in figure.commands:
-            for path in re.findall(r"--flagfile=(\S+)", command):
-                assert (ROOT / path).is_file()
+    entries = [entry for table in tables.tables(Results([])).values() for entry in table]
+    commands = [command for figure in figures.every() for command in figure.commands]
+    for command in [*commands, *(entry.command for entry in entries)]:
+        for path in re.findall(r"--flagfile=(\S+)", command):
+            assert (ROOT / path).is_file()
 
 
 def test_the_figures_show_the_means_of_the_last_epoch(tmp_path, make_run):
@@ -143,7 +144,7 @@ def test_tables_have_the_papers_values_and_ours_side_by_side(tmp_path, make_run)
     for seed, accuracy in ((0, 0.74), (1, 0.75), (2, 0.76)):
         make_run(f"swap{seed}", accuracy, (0.4, 1.5, 0.6), seed=seed)
     make_run("convention", 0.695, (0.1, 0.25, 0.3), order="convention", learning_rate="0.01")
-    out = analyse(tmp_path, "--figures=12")
+    out = analyse(tmp_path, "--figures=6")
     rows = {(r["activation"], r["order"], r["figure"]): r for r in read(out / "table2.csv")}
     swap = rows["Tanh", "Swap", "accuracy"]
     assert (swap["paper"], swap["seeds"]) == ("74.11", "3")
@@ -164,7 +165,7 @@ def test_hyper_parameters_beside_the_papers(tmp_path, make_run):
     for rate, held_out in (("0.01", 0.8), ("0.1", 0.7)):
         make_run(rate, 0.7, held_out=held_out, learning_rate=rate, weight_decay="1e-05", **search)
     make_run("cell", 0.9, model="vgg16")
-    rows = read(analyse(tmp_path, "--figures=12") / "table3.csv")
+    rows = read(analyse(tmp_path, "--figures=6") / "table3.csv")
     swap = {
         row["figure"]: (row["paper"], row["ours"])
         for row in rows
@@ -232,13 +233,49 @@ def test_learning_curves_need_the_same_hyper_parameters(make_run, tmp_path):
 
 def test_a_folder_of_images_stands_in_for_cifar100_alone(make_run, tmp_path):
     make_run("own", 0.5, dataset="image_folder", data_dir="/somewhere")
-    page = (analyse(tmp_path, "--figures=12") / "index.html").read_text()
+    page = (analyse(tmp_path, "--figures=6") / "index.html").read_text()
     assert "stand in for it" in page
     make_run("real", 0.7)
-    page = (analyse(tmp_path, "--figures=12") / "index.html").read_text()
+    page = (analyse(tmp_path, "--figures=6") / "index.html").read_text()
     assert "stand in for it" not in page
     found, _ = results.read(tmp_path / "runs")
     assert [r.path.name for r in Results(found).group(Cell("swap")).results] == ["real"]
+
+
+def test_a_folder_stands_in_for_the_data_set_of_as_many_classes(make_run, tmp_path):
+    for classes in (2, 10, 100):
+        make_run(str(classes), 0.5, classes=classes, dataset="image_folder")
+    found = Results(results.read(tmp_path / "runs")[0])
+    named = {name: [r.path.name for r in found.on(name)] for name in DATASETS}
+    expected = {"cifar10": ["10"], "cifar100": ["100"], "tiny_imagenet": [], "imagenet2012": []}
+    assert named == expected
+
+
+def test_the_page_says_where_runs_are_not_of_one_scale(make_run, tmp_path):
+    make_run("swap", 0.7, width="0.25")
+    make_run("other", 0.7, dataset="tiny_imagenet", width="0.5")
+    make_run("convention", 0.6, order="convention", width="0.25", learning_rate="0.01")
+    assert "not of one scale" not in (analyse(tmp_path, "--figures=3") / "index.html").read_text()
+    make_run("better", 0.8, order="convention", width="1.0", epochs="3")
+    page = (analyse(tmp_path, "--figures=3") / "index.html").read_text()
+    assert "not of one scale: width 1.0, 0.25; epochs 3, 2" in page
+
+
+def test_the_commands_are_of_the_tables_cells():
+    for table in tables.tables(Results([])).values():
+        for entry in table:
+            if not entry.command:
+                assert "Swap - Convention" in entry.names
+                continue
+            path = ROOT / re.search(r"--flagfile=(\S+)", entry.command)[1]
+            flags = results._flags(path.read_text())
+            order = "Convention" if entry.names[2] == "NWDBN" else entry.names[2]
+            assert DATASETS[flags["dataset"]] == entry.names[3]
+            assert ACTIVATIONS[flags["activation"]] == entry.names[1]
+            assert (ORDERS[flags["order"]], flags["model"].lower()) == (
+                order,
+                entry.names[0].lower(),
+            )
 
 
 def test_runs_that_cannot_be_used_are_named(make_run, tmp_path, capsys):
@@ -255,7 +292,7 @@ def test_runs_that_cannot_be_used_are_named(make_run, tmp_path, capsys):
     (runs / "flagless" / "flags.txt").unlink()
     (runs / "zip" / "channels.npz").write_bytes((good / "channels.npz").read_bytes()[:500])
     (runs / "empty" / "flags.txt").write_text("")
-    out = analyse(tmp_path, "--figures=12")
+    out = analyse(tmp_path, "--figures=6")
     said = capsys.readouterr().out
     page = (out / "index.html").read_text()
     for name, reason in (

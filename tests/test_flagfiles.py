@@ -9,7 +9,9 @@ from train import grid, options
 
 FOLDER = ROOT / "train" / "flagfiles"
 CELLS = sorted(
-    path for path in FOLDER.glob("*/*.flags") if path.parent.name not in ("shared", "grid_search")
+    path
+    for path in FOLDER.glob("*/*.flags")
+    if path.parent.name not in ("shared", "grid_search", "small")
 )
 DATASETS = ("cifar10", "cifar100", "tiny_imagenet", "imagenet2012")
 
@@ -83,7 +85,7 @@ def published(name):
     header = [
         line for line in (FOLDER / f"{name}.flags").read_text().splitlines() if line[0] == "#"
     ]
-    return float(re.search(r"Published: ([\d.]+) %", " ".join(header))[1])
+    return float(re.search(r"Published(?: at full scale)?: ([\d.]+) %", " ".join(header))[1])
 
 
 @pytest.mark.parametrize(("model", "activation"), HYPER_PARAMETERS)
@@ -153,6 +155,36 @@ def test_grid_searches():
     found = {(run.flags.learning_rate, run.flags.weight_decay) for run in runs}
     assert found == {(r, w) for r in (0.1, 0.01) for w in decays[1:]}
     assert {(run.flags.seed, run.flags.early_stopping_patience) for run in runs} == {(0, 10)}
+
+
+# The reproduction at small scale: the paper's value at full scale.
+SMALL = {
+    "vgg16_11_tanh_convention": 69.5,
+    "vgg16_11_tanh_nwdbn": 72.27,
+    "vgg16_11_tanh_swap": 74.11,
+    "vgg16_11_lecun_tanh_convention": 67.82,
+    "vgg16_11_lecun_tanh_swap": 74.46,
+    "vgg16_11_softsign_convention": 70.01,
+    "vgg16_11_softsign_swap": 73.65,
+    "mobilenet_tanh_convention": 64.47,
+    "mobilenet_tanh_swap": 70.63,
+}
+
+
+def test_the_small_reproduction():
+    assert {path.stem for path in FOLDER.glob("small/*.flags")} == {*SMALL}
+    scale = ("width", "train_examples", "epochs", "weight_decay", "validation_fraction", "dataset")
+    for name, accuracy in SMALL.items():
+        sweep, flags = options.parse_sweep([f"--flagfile=train/flagfiles/small/{name}.flags"])
+        nwdbn = name.endswith("nwdbn")
+        order = "nwdbn" if nwdbn and flags.order == "convention" else flags.order
+        assert f"{flags.model}_{flags.activation}_{order}" == name
+        off = 0.0 if nwdbn else None
+        assert (flags.gamma_weight_decay, flags.beta_weight_decay) == (off, off)
+        assert [flags[flag].value for flag in scale] == [0.25, 20_000, 8, 0.0005, 0.1, "cifar100"]
+        assert [flags.learning_rate_drops, flags.batch_size] == [[4, 6], 128]
+        assert (sweep.grid, sweep.final) == (["learning_rate=0.1,0.01"], ["seed=0,1,2"])
+        assert published(f"small/{name}") == accuracy
 
 
 def test_every_file_is_tested_states_itself_and_has_a_header():

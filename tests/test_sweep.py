@@ -1,16 +1,22 @@
 """`python -m train.sweep` as a user meets it."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, SMALL_RUN
 
-from train import sweep
+from train import grid, options, sweep
+from train.errors import IN_USE
+from train.run_directory import RunDirectory
 
 SMALL = [*SMALL_RUN, "--export=none"]
 # The digits have 360 test images, so half of the runs must fail.
@@ -73,6 +79,38 @@ def test_two_sweeps_in_one_directory(tmp_path):
     assert all("failed" not in output for output in outputs)
     tables = [output[output.index("test accuracy") :] for output in outputs]
     assert tables[0] == tables[1]
+
+
+def test_what_another_sweep_works_on_is_left_for_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "INTERVAL", 0.01)
+    _, common = options.parse_sweep([])
+    runs = grid.runs(grid.parse(["seed=0,1,2"]), common)
+    directories = {run: RunDirectory(tmp_path / run.name, "") for run in runs}
+    held, taken = (RunDirectory(tmp_path / f"seed={seed}", "") for seed in (0, 2))
+    held.create(overwrite=False)
+    submitted = []
+
+    @contextlib.contextmanager
+    def engine():
+        yield submit
+
+    def submit(arguments, log):
+        name = Path(arguments[-1]).name
+        submitted.append(name)
+        future = Future()
+        status = 0
+        if name == "seed=1":
+            os.close(held._lock)
+        elif submitted.count("seed=2") == 1 and name == "seed=2":
+            # Another sweep was faster.
+            taken.create(overwrite=False)
+            threading.Timer(0.2, os.close, [taken._lock]).start()
+            status = IN_USE
+        future.set_result(status)
+        return future
+
+    assert sweep._execute(runs, directories, tmp_path, engine()) == {}
+    assert submitted == ["seed=1", "seed=2", "seed=0", "seed=2"]
 
 
 @pytest.mark.slow

@@ -1,25 +1,19 @@
 """Where the runs of a sweep are executed: each a process of `train.run`, some at a time.
 
 An engine is a context manager that gives a function, which takes a run's arguments and the path of
-its log and returns a `concurrent.futures.Future`, whose result is why the run failed, or None.
-What runs when the block is left is stopped.
+its log and returns a `concurrent.futures.Future` of the process' exit status, negative where a
+signal ended it. What runs when the block is left is stopped.
 """
 
 import concurrent.futures
 import contextlib
-import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-from train.errors import IN_USE
 
 ROOT = Path(__file__).parent.parent
-# Seconds between two looks at a run that another process works on.
-PATIENCE = 5.0
 
 Submit = Callable[[Sequence[str], str], concurrent.futures.Future]
 
@@ -63,7 +57,7 @@ def ray(cpus_per_run: int, gpus_per_run: int) -> Iterator[Submit]:
 
 def execute(
     arguments: Sequence[str], log: str, stopping: threading.Event | None = None
-) -> str | None:
+) -> int | None:
     """Runs `train.run` in a process of its own.
 
     Args:
@@ -72,40 +66,25 @@ def execute(
         stopping: Ends the process once it is set.
 
     Returns:
-        Why it failed: what it said last; None where it did not.
+        Its exit status; None where it was ended or not begun.
     """
     stopping = stopping or threading.Event()
-    while not stopping.is_set():
-        with open(log, "ab") as output:
-            code = _run([sys.executable, "-m", "train.run", *arguments], output, stopping)
-        if code != IN_USE:
-            break
-        stopping.wait(PATIENCE)
     if stopping.is_set():
-        return "stopped"
-    if code < 0:
-        return f"killed by signal {-code}"
-    return _last_line(log) if code else None
-
-
-def _run(command: Sequence[str], output: Any, stopping: threading.Event) -> int:
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-    )
+        return None
+    with open(log, "ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "train.run", *arguments],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
     try:
         while not stopping.is_set():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(timeout=0.2)
-        return -1
+        return None
     finally:
         # It goes on from its last whole epoch when it is started again.
         process.kill()
         process.wait()
-
-
-def _last_line(log: str) -> str:
-    with open(log, "rb") as file:
-        file.seek(max(0, os.path.getsize(log) - 2000))
-        lines = file.read().decode(errors="replace").split("\n")
-    said = [line.strip().removeprefix("train.run: ") for line in lines if line.strip()]
-    return said[-1] if said else "it said nothing"

@@ -1,12 +1,14 @@
 """What a command answers to a mistake: one sentence, and an exit status of its own."""
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Iterable
 
 MISTAKE = 2
 IN_USE = 75
 INTERRUPTED = 130
+UNREAD = 141
 
 
 class UsageError(Exception):
@@ -43,6 +45,10 @@ def answered(program: str, command: Callable[[], int], goes_on: str) -> int:
     except ModuleNotFoundError as error:
         extra = "ray" if error.name == "ray" else "train"
         sentence, status = f"{error.name} is missing: pip install -e '.[{extra}]'", MISTAKE
+    except BrokenPipeError:
+        # Whoever read the output, `head` for one, has gone: no matter, but Python would say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     except (OSError, UnicodeError) as error:
         sentence, status = " ".join(str(error).split()), MISTAKE
     except UsageError as error:

@@ -1,14 +1,17 @@
 """Trains every combination of some flags' values: `python -m train.sweep --help`."""
 
 import concurrent.futures
+import os
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from train import comparison, datasets, engines, errors, grid, options, run_directory
-from train.errors import InUseError, UsageError
+from train.errors import IN_USE, InUseError, UsageError
 from train.grid import Run
 from train.run_directory import RunDirectory, State
 
@@ -108,32 +111,31 @@ def _execute(
     (folder / LOGS).mkdir(parents=True, exist_ok=True)
     failures: dict[Run, str] = {}
     epochs = {run: run.flags.epochs for run in runs}
+    # Those that another sweep works on take no worker's place meanwhile.
+    elsewhere, futures, done = list(runs), {}, dict.fromkeys(runs, 0)
     with (
         engine as submit,
         tqdm.tqdm(total=sum(epochs.values()), unit="epoch", disable=None) as progress,
     ):
-        futures = {}
-        for run in runs:
-            # Given in the same words as its flags.txt, so that it is known for the same run.
-            arguments = [*options.as_text(run.flags).splitlines(), f"--run_dir={folder / run.name}"]
-            futures[submit(arguments, _log(folder, run))] = run
-        done: dict[Run, int] = {}
-        while futures:
-            finished, _ = concurrent.futures.wait(
-                futures, INTERVAL, concurrent.futures.FIRST_COMPLETED
-            )
-            for future in finished:
+        while futures or elsewhere:
+            for run in [run for run in elsewhere if not _in_use(directories[run])]:
+                elsewhere.remove(run)
+                futures[submit(_arguments(run, folder), _log(folder, run))] = run
+            for future in _finished(futures):
                 run = futures.pop(future)
+                if not future.exception() and future.result() == IN_USE:
+                    elsewhere.append(run)
+                    continue
+                reason = _failure(future, _log(folder, run))
                 # Stopped early, failed or whole: no epoch of it is to come.
                 done[run] = epochs[run]
-                reason = _reason(future)
                 if reason is not None:
                     failures[run] = reason
                     progress.write(f"{run.name} failed: {reason}", file=sys.stderr)
-            for run in futures.values():
+            for run in (*futures.values(), *elsewhere):
                 done[run] = _epochs(directories[run])
             progress.set_postfix_str(
-                f"{len(runs) - len(futures)}/{len(runs)} runs"
+                f"{len(runs) - len(futures) - len(elsewhere)}/{len(runs)} runs"
                 + (f", {len(failures)} failed" if failures else ""),
                 refresh=False,
             )
@@ -142,9 +144,41 @@ def _execute(
     return failures
 
 
-def _reason(future: concurrent.futures.Future) -> str | None:
-    error = future.exception()
-    return future.result() if error is None else " ".join(str(error).split())
+def _in_use(directory: RunDirectory) -> bool:
+    try:
+        directory.state(overwrite=False)
+    except InUseError:
+        return True
+    return False
+
+
+def _arguments(run: Run, folder: Path) -> list[str]:
+    # Given in the same words as its flags.txt, so that it is known for the same run.
+    return [*options.as_text(run.flags).splitlines(), f"--run_dir={folder / run.name}"]
+
+
+def _finished(futures: Iterable[Future]) -> set[Future]:
+    """Those that are done, as soon as one is or some time has passed."""
+    if not futures:
+        time.sleep(INTERVAL)
+    return concurrent.futures.wait(futures, INTERVAL, concurrent.futures.FIRST_COMPLETED).done
+
+
+def _failure(future: Future, log: str) -> str | None:
+    """Why a run failed, None where it did not."""
+    if future.exception():
+        return " ".join(str(future.exception()).split())
+    if future.result() < 0:
+        return f"killed by signal {-future.result()}"
+    return _last_line(log) if future.result() else None
+
+
+def _last_line(log: str) -> str:
+    with open(log, "rb") as file:
+        file.seek(max(0, os.path.getsize(log) - 2000))
+        lines = file.read().decode(errors="replace").split("\n")
+    said = [line.strip().removeprefix("train.run: ") for line in lines if line.strip()]
+    return said[-1] if said else "it said nothing"
 
 
 def _epochs(directory: RunDirectory) -> int:

@@ -159,6 +159,7 @@ def summarize(
     summary["images_per_second"] = round(examples / seconds, 1)
     summary["seconds"] = round(checkpoint.total_seconds, 1)
     summary["parameters"] = judge.count_params()
+    summary["classes"] = images.classes
     return summary
 
 

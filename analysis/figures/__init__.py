@@ -62,21 +62,6 @@ def every() -> tuple[Figure, ...]:
     return tuple(sorted(figures, key=lambda figure: figure.number))
 
 
-def flagfile(name: str) -> str:
-    """The command that trains a cell with the paper's three seeds; on ImageNet it has one."""
-    folder = "train/flagfiles"
-    seeds = "" if "imagenet2012" in name else f"--flagfile={folder}/shared/three_seeds.flags "
-    return f"python -m train.sweep --flagfile={folder}/{name}.flags {seeds}--sweep_dir=runs/{name}"
-
-
-def sweep(name: str) -> str:
-    """The command that runs a sweep of the paper's."""
-    return (
-        f"python -m train.sweep --flagfile=train/flagfiles/{name}.flags "
-        f"--sweep_dir=runs/{name.removesuffix('/sweep')}"
-    )
-
-
 def groups(results: Results, cells: Sequence[Cell]) -> tuple[dict[Cell, Group], list[str]]:
     """The cells that have runs, and in words those that have none.
 

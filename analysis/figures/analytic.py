@@ -53,13 +53,15 @@ def _normalized_tanh(_: Results) -> Drawing:
     for (mean, std), colour, marker in zip(INPUTS, ("0.6", "0.4", "0.2", "0"), "Dv*x", strict=True):
         centre, deviation, _ = moments_of_tanh(mean, std)
         label = f"input of mean {mean:g}, standard deviation {std:g}"
-        axes.plot(x, (np.tanh(x) - centre) / deviation, color=colour, linewidth=1)
+        line = (np.tanh(x) - centre) / deviation
+        axes.plot(x, line, color=colour, linewidth=1)
         samples = rng.normal(mean, std, SAMPLES)
         outputs = (np.tanh(samples) - centre) / deviation
         axes.plot(samples, outputs, marker, color=colour, label=label, markersize=4)
         rows += [
-            {"input_mean": mean, "input_std": std, "x": float(a), "y": float(b)}
-            for a, b in zip(samples, outputs, strict=True)
+            {"input_mean": mean, "input_std": std, "drawn": kind, "x": float(a), "y": float(b)}
+            for kind, points in (("line", (x, line)), ("sample", (samples, outputs)))
+            for a, b in zip(*points, strict=True)
         ]
     axes.set(xlabel="Input of tanh", ylabel="Normalized output", ylim=(-8, 4))
     axes.legend(fontsize=8)
@@ -84,11 +86,17 @@ def _measures_of_distributions(_: Results) -> Drawing:
     rows = []
     for axis, (name, values) in zip(axes.flat, distributions().items(), strict=True):
         saturation, skewness = statistics.saturation(values), statistics.skewness(values)
-        share = np.full(len(values), 1.0 / len(values))
-        axis.hist(values, bins=50, range=(-1.0, 1.0), weights=share, color="0.5")
+        weights = np.full(len(values), 1.0 / len(values))
+        shares, edges, _ = axis.hist(
+            values, bins=50, range=(-1.0, 1.0), weights=weights, color="0.5"
+        )
         axis.set_title(f"{name}\nsaturation {saturation:.2f}, skewness {skewness:.2f}", fontsize=9)
         axis.grid(False)
-        rows.append({"distribution": name, "saturation": saturation, "skewness": skewness})
+        measures = {"distribution": name, "saturation": saturation, "skewness": skewness}
+        rows += [
+            measures | {"from": float(a), "to": float(b), "share": float(share)}
+            for a, b, share in zip(edges[:-1], edges[1:], shares, strict=True)
+        ]
     for axis in axes[-1]:
         axis.set_xlabel("Activation")
     for axis in axes[:, 0]:

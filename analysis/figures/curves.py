@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analysis import style
+from analysis import commands, style
 from analysis.cells import Cell, Group, Results, best
-from analysis.figures import Drawing, Figure, NotRunError, flagfile
+from analysis.figures import Drawing, Figure, NotRunError
 
 ORDERS = ("convention", "swap")
 
@@ -19,19 +19,19 @@ def _draw(column: str, label: str) -> Callable[[Results], Drawing]:
         for cell, group in found.items():
             curves = group.over_epochs(column)
             epochs, mean = np.arange(1, curves.shape[1] + 1), curves.mean(axis=0)
+            lowest, highest = curves.min(axis=0), curves.max(axis=0)
             looks = style.line(cell) | {"markevery": max(1, len(epochs) // 10)}
             axes.plot(epochs, mean, label=cell.label, **looks)
-            axes.fill_between(
-                epochs,
-                curves.min(axis=0),
-                curves.max(axis=0),
-                color=looks["color"],
-                alpha=0.15,
-                linewidth=0,
-            )
+            axes.fill_between(epochs, lowest, highest, **style.band(cell))
             rows += [
-                {"model": cell.label, "epoch": int(epoch), column: float(value)}
-                for epoch, value in zip(epochs, mean, strict=True)
+                {
+                    "model": cell.label,
+                    "epoch": int(epoch),
+                    column: float(mean[i]),
+                    "lowest": float(lowest[i]),
+                    "highest": float(highest[i]),
+                }
+                for i, epoch in enumerate(epochs)
             ]
         axes.set(xlabel="Epoch", ylabel=label, ylim=(0.0, None))
         axes.legend(title="mean, and range of the seeds", title_fontsize=8)
@@ -58,7 +58,7 @@ def _same_hyper_parameters(results: Results) -> dict[Cell, Group]:
     )
 
 
-_COMMANDS = [flagfile(f"figure16/{order}") for order in ORDERS]
+_COMMANDS = commands.cells(f"figure16/{order}" for order in ORDERS)
 FIGURES = (
     Figure(
         16,

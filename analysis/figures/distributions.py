@@ -1,12 +1,13 @@
 """Histograms of layers and of channels: figures 1 and 8."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
-from analysis import style
-from analysis.cells import Cell, Results
-from analysis.figures import Drawing, Figure, flagfile, groups
+from analysis import commands, style
+from analysis.cells import Cell, Group, Results
+from analysis.figures import Drawing, Figure, groups
 
 # Counted from 1, among the convolutions.
 CONSECUTIVE, RANDOM = 8, 5
@@ -22,7 +23,9 @@ def _channels_of_a_layer(results: Results) -> Drawing:
         whole = drawn.add_subplot(grid[2 * number : 2 * number + 2, :2])
         key = f"{layer}/activation_histogram"
         rows += _bars(whole, channels, key, 0, cell, layer)
-        whole.set(title=f"{cell.label}: {layer}", xlabel="Activation", ylabel="Share")
+        seed = group.results[0].flags["seed"]
+        whole.set_title(f"{cell.label}: {layer}, seed {seed}")
+        whole.set(xlabel="Activation", ylabel="Share")
         key = f"{layer}/activation_channel_histograms"
         for i, channel in enumerate(channels[f"{key}/channels"][:10]):
             axis = drawn.add_subplot(grid[2 * number + i // 5, 2 + i % 5])
@@ -30,7 +33,9 @@ def _channels_of_a_layer(results: Results) -> Drawing:
             axis.set_title(f"channel {channel}", fontsize=8)
             axis.tick_params(labelsize=7)
             axis.set_yticks([])
-    return Drawing(drawn, rows, list(found.values()), missing)
+            if i >= 5:
+                axis.set_xlabel("Activation", fontsize=8)
+    return Drawing(drawn, rows, _shown(found), missing)
 
 
 def _output_of_a_block(results: Results) -> Drawing:
@@ -46,7 +51,12 @@ def _output_of_a_block(results: Results) -> Drawing:
         line[0].set_ylabel("Share")
     for axis in axes[-1]:
         axis.set_xlabel("Output of the block")
-    return Drawing(drawn, rows, list(found.values()), missing)
+    return Drawing(drawn, rows, _shown(found), missing)
+
+
+def _shown(found: dict[Cell, Group]) -> list[Group]:
+    """What is drawn: a channel has no mean over seeds, so it is that of the first."""
+    return [dataclasses.replace(group, results=group.results[:1]) for group in found.values()]
 
 
 def _bars(axes: Any, channels: Any, key: str, row: int, cell: Cell, name: str) -> list[dict]:
@@ -60,7 +70,7 @@ def _bars(axes: Any, channels: Any, key: str, row: int, cell: Cell, name: str) -
     ]
 
 
-_BOTH = [flagfile(f"table2/tanh_{order}") for order in ("convention", "swap")]
+_BOTH = commands.cells(f"table2/tanh_{order}" for order in ("convention", "swap"))
 FIGURES = (
     Figure(
         1,
@@ -71,7 +81,7 @@ FIGURES = (
     Figure(
         8,
         f"Output of the {RANDOM}th block, three channels drawn at random",
-        [*_BOTH, flagfile("figure5/nwdbn")],
+        [*_BOTH, *commands.cells(["figure5/nwdbn"])],
         _output_of_a_block,
     ),
 )

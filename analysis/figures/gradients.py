@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from analysis import style
+from analysis import commands, style
 from analysis.cells import Cell, Results
-from analysis.figures import Drawing, Figure, flagfile, groups
+from analysis.figures import Drawing, Figure, groups
 
 PANELS = {
     "input": "Input of the weight layer",
@@ -20,11 +20,17 @@ def _draw(results: Results) -> Drawing:
     for axis, (figure, title) in zip(axes, PANELS.items(), strict=True):
         for cell, group in found.items():
             names, values = group.over_layers("gradients", figure)
-            x, mean = np.arange(1, len(names) + 1), values.mean(axis=0)
-            axis.plot(x, mean, label=cell.label, **style.line(cell))
+            x = np.arange(1, len(names) + 1)
+            mean, std = style.seeds(axis, cell, cell.label, x, values)
             rows += [
-                {"model": cell.label, "layer": name, "figure": figure, "mean": float(value)}
-                for name, value in zip(names, mean, strict=True)
+                {
+                    "model": cell.label,
+                    "layer": name,
+                    "figure": figure,
+                    "mean": float(mean[i]),
+                    "std": float(std[i]),
+                }
+                for i, name in enumerate(names)
             ]
         axis.set_xticks(x, names, rotation=90, fontsize=8)
         axis.set(xlabel="Layer", ylabel="Mean absolute value")
@@ -39,7 +45,7 @@ FIGURES = (
     Figure(
         15,
         "Inputs of the weight layers, and gradients of weights and activations",
-        [flagfile(f"table2/tanh_{order}") for order in ("convention", "swap")],
+        commands.cells(f"table2/tanh_{order}" for order in ("convention", "swap")),
         _draw,
     ),
 )

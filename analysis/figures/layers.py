@@ -1,13 +1,12 @@
 """A figure of every layer: figures 3, 4, 9, 10, 13 and 14."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from analysis import style
+from analysis import commands, style
 from analysis.cells import ACTIVATIONS, DATASETS, Cell, Group, Results
-from analysis.figures import Drawing, Figure, NotRunError, flagfile, groups
+from analysis.figures import Drawing, Figure, NotRunError, groups
 from keras_bnact import activations
 
 AXES = {
@@ -52,8 +51,8 @@ def _activations(results: Results) -> Drawing:
     for name in names:
         left.plot(x, shapes[name], style.DASHES[name], color="black", label=ACTIVATIONS[name])
         rows += [
-            _row(ACTIVATIONS[name], "", "shape", float(a), float(b), None)
-            for a, b in zip(x[::4], shapes[name][::4], strict=True)
+            _row(ACTIVATIONS[name], "", "shape", float(a), float(b), float("nan"))
+            for a, b in zip(x, shapes[name], strict=True)
         ]
     left.set(xlabel="Input", ylabel="Output")
     left.legend()
@@ -106,16 +105,12 @@ def _lines(
     rows, longest = [], []
     for cell, group in found.items():
         names, values = group.over_layers("statistics", figure)
-        x, mean = np.arange(1, len(names) + 1), values.mean(axis=0)
-        axes.plot(x, mean, label=label(cell), **style.line(cell))
-        std = values.std(axis=0, ddof=1) if len(values) > 1 else None
-        if std is not None:
-            colour = style.COLOURS[cell.order]
-            axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
+        x = np.arange(1, len(names) + 1)
+        mean, std = style.seeds(axes, cell, label(cell), x, values)
         longest = max(longest, names, key=len)
         rows += [
-            _row(label(cell), name, figure, i, float(m), None if std is None else float(std[i - 1]))
-            for i, (name, m) in enumerate(zip(names, mean, strict=True), start=1)
+            _row(label(cell), name, figure, int(x[i]), float(mean[i]), float(std[i]))
+            for i, name in enumerate(names)
         ]
     step = 1 + len(longest) // 16
     axes.set_xticks(range(1, len(longest) + 1, step), longest[::step], rotation=90, fontsize=8)
@@ -130,37 +125,33 @@ def _row(label, layer, figure, x, y, std) -> dict[str, Any]:
     return {"model": label, "layer": layer, "figure": figure, "x": x, "y": y, "std": std}
 
 
-def _commands(names: Sequence[str]) -> list[str]:
-    return [flagfile(name) for name in names]
-
-
-_BOTH = _commands(["table2/tanh_convention", "table2/tanh_swap"])
+_BOTH = commands.cells(["table2/tanh_convention", "table2/tanh_swap"])
 FIGURES = (
     Figure(3, "Saturation of the layers", _BOTH, _both_orders("saturation")),
     Figure(4, "Skewness of the layers", _BOTH, _both_orders("skewness")),
     Figure(
         9,
         "Skewness of Swap's layers on several data sets",
-        _commands([f"table1/{m}_tanh_{d}_swap" for m in ("vgg16", "mobilenet") for d in DATASETS]),
+        commands.cells(
+            f"table1/{m}_tanh_{d}_swap" for m in ("vgg16", "mobilenet") for d in DATASETS
+        ),
         _datasets,
     ),
     Figure(
         10,
         "With and without batch normalization: saturation and skewness of VGG16",
-        _commands(["figure10/convention", "figure10/nobn"]),
+        commands.cells(["figure10/convention", "figure10/nobn"]),
         _without_normalization,
     ),
     Figure(
         13,
         "Bounded activation functions, and the skewness of their layers",
-        _commands(
-            [
-                f"table2/{a}_{o}"
-                for a in ("tanh", "lecun_tanh", "softsign")
-                for o in ("convention", "swap")
-            ]
+        commands.cells(
+            f"table2/{a}_{o}"
+            for a in ("tanh", "lecun_tanh", "softsign")
+            for o in ("convention", "swap")
         ),
         _activations,
     ),
-    Figure(14, "Skewness of the layers of VGG16", _commands(["table7/vgg16_16"]), _depth),
+    Figure(14, "Skewness of the layers of VGG16", commands.cells(["table7/vgg16_16"]), _depth),
 )

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis import style
+from analysis import commands, style
 from analysis.cells import Group, Results, best
-from analysis.figures import Drawing, Figure, NotRunError, sweep
+from analysis.figures import Drawing, Figure, NotRunError
 from analysis.results import Result
 
 # Fewer points have no correlation worth telling.
@@ -105,19 +105,19 @@ FIGURES = (
     Figure(
         5,
         "Accuracy and skewness, as beta's weight decay grows in NWDBN",
-        [sweep("figure5/sweep")],
+        [commands.sweep("figure5/sweep")],
         _draw("convention", _beta, "skewness", "beta", ours=False),
     ),
     Figure(
         7,
         "Accuracy and sparsity, as gamma's and beta's weight decay grows in Swap",
-        [sweep("figure7/sweep")],
+        [commands.sweep("figure7/sweep")],
         _draw("swap", _affine(0.0, 5e-4), "sparsity", _AFFINE, ours=False),
     ),
     Figure(
         18,
         "The same with larger weight decays",
-        [sweep("figure18/sweep")],
+        [commands.sweep("figure18/sweep")],
         _draw("swap", _affine(1e-3, np.inf), "sparsity", _AFFINE, ours=True),
     ),
 )

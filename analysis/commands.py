@@ -1,0 +1,32 @@
+"""The commands that make the runs of a table or a figure."""
+
+from collections.abc import Iterable, Sequence
+
+FOLDER = "train/flagfiles"
+
+
+def cell(name: str) -> str:
+    """Trains a cell with the paper's three seeds; on ImageNet it has one."""
+    seeds = [] if "imagenet2012" in name else ["shared/three_seeds"]
+    return _sweep([name, *seeds], name)
+
+
+def cells(names: Iterable[str]) -> list[str]:
+    """`cell` of several."""
+    return [cell(name) for name in names]
+
+
+def sweep(name: str) -> str:
+    """Runs a sweep of the paper's, which brings its seeds."""
+    return _sweep([name], name.removesuffix("/sweep"))
+
+
+def search(name: str) -> str:
+    """Searches for a cell's hyper-parameters as the paper did (A.1)."""
+    grid = "imagenet" if "imagenet2012" in name else "cifar_and_tiny_imagenet"
+    return _sweep([name, f"grid_search/{grid}"], f"search/{name}")
+
+
+def _sweep(flagfiles: Sequence[str], folder: str) -> str:
+    files = " ".join(f"--flagfile={FOLDER}/{name}.flags" for name in flagfiles)
+    return f"python -m train.sweep {files} --sweep_dir=runs/{folder}"
