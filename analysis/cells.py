@@ -20,6 +20,7 @@ DATASETS = {
     "imagenet2012": "ImageNet",
 }
 ORDERS = {"convention": "Convention", "swap": "Swap", "nwdbn": "NWDBN", "nobn": "NoBN"}
+MODELS = {"mobilenet": "MobileNet"}
 ACTIVATIONS = {
     "tanh": "Tanh",
     "lecun_tanh": "LeCun Tanh",
@@ -47,6 +48,12 @@ class Cell:
     def label(self) -> str:
         """For legends: `Swap`."""
         return ORDERS[self.order]
+
+    @property
+    def name(self) -> str:
+        """In full: `VGG16_11 Tanh, Swap`."""
+        model = MODELS.get(self.model, self.model.upper())
+        return f"{model} {ACTIVATIONS[self.activation]}, {self.label}"
 
     def fits(self, result: Result) -> bool:
         """Whether a run is one of this model, on whatever scale."""

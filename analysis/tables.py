@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from analysis import commands
-from analysis.cells import ACTIVATIONS, DATASETS, ORDERS, Cell, Group, Results
+from analysis.cells import ACTIVATIONS, DATASETS, MODELS, ORDERS, Cell, Group, Results
 from analysis.results import Result
 
 TITLES = {
-    "1": "Test accuracy (%) of VGG16 and MobileNet",
-    "2": "VGG16_11 with bounded activation functions: test accuracy (%), and by how much Swap's "
-    "skewness exceeds Convention's",
+    "1": "Test accuracy (%) of VGG16 and MobileNet, and by how much Swap exceeds Convention",
+    "2": "VGG16_11 with bounded activation functions: test accuracy (%), and by how much Swap "
+    "exceeds Convention in it and in skewness",
     "3": "Hyper-parameters of VGG16 Tanh",
     "4": "Hyper-parameters of VGG16 ReLU",
     "5": "Hyper-parameters of MobileNet Tanh",
@@ -23,7 +23,6 @@ TITLES = {
     "text": "Numbers in the paper's text (sections 2, 3.2, 4.2 and 5.2, appendix A.2)",
 }
 SEARCHED = ("3", "4", "5", "6")
-MODELS = {"mobilenet": "MobileNet", "vgg11": "VGG11"}
 DIFFERENCE = "swap - convention"
 COLUMNS = ("model", "activation", "order", "data set", "figure")
 PUBLISHED = Path(__file__).with_name("published.csv")

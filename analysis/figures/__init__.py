@@ -72,4 +72,4 @@ def groups(results: Results, cells: Sequence[Cell]) -> tuple[dict[Cell, Group], 
     there = {cell: group for cell, group in found.items() if group is not None}
     if not there:
         raise NotRunError
-    return there, [f"{c.model} {c.activation} {c.label}" for c in cells if c not in there]
+    return there, [c.name for c in cells if c not in there]

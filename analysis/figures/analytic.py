@@ -63,7 +63,7 @@ def _normalized_tanh(_: Results) -> Drawing:
             for kind, points in (("line", (x, line)), ("sample", (samples, outputs)))
             for a, b in zip(*points, strict=True)
         ]
-    axes.set(xlabel="Input of tanh", ylabel="Normalized output", ylim=(-8, 4))
+    axes.set(xlabel="Input of tanh", ylabel="Normalized output", ylim=(-8, 8))
     axes.legend(fontsize=8)
     return Drawing(drawn, rows)
 
@@ -88,7 +88,12 @@ def _measures_of_distributions(_: Results) -> Drawing:
         saturation, skewness = statistics.saturation(values), statistics.skewness(values)
         weights = np.full(len(values), 1.0 / len(values))
         shares, edges, _ = axis.hist(
-            values, bins=50, range=(-1.0, 1.0), weights=weights, color="0.5"
+            values,
+            bins=50,
+            range=(-1.0, 1.0),
+            weights=weights,
+            color="0.5",
+            histtype="stepfilled",
         )
         axis.set_title(f"{name}\nsaturation {saturation:.2f}, skewness {skewness:.2f}", fontsize=9)
         axis.grid(False)

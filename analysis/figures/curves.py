@@ -33,7 +33,8 @@ def _draw(column: str, label: str) -> Callable[[Results], Drawing]:
                 }
                 for i, epoch in enumerate(epochs)
             ]
-        axes.set(xlabel="Epoch", ylabel=label, ylim=(0.0, None))
+        axes.set(xlabel="Epoch", ylabel=label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(title="mean, and range of the seeds", title_fontsize=8)
         return Drawing(drawn, rows, list(found.values()))
 
@@ -64,12 +65,12 @@ FIGURES = (
         16,
         "Training loss, both orders with the same hyper-parameters",
         _COMMANDS,
-        _draw("cross_entropy", "Cross-entropy, augmented training images"),
+        _draw("cross_entropy", "Cross-entropy,\naugmented training images"),
     ),
     Figure(
         17,
         "Test loss, both orders with the same hyper-parameters",
         _COMMANDS,
-        _draw("test_cross_entropy", "Cross-entropy, test images"),
+        _draw("test_cross_entropy", "Cross-entropy,\ntest images"),
     ),
 )

@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Any
 
-import numpy as np
-
 from analysis import commands, style
 from analysis.cells import Cell, Group, Results
 from analysis.figures import Drawing, Figure, groups
@@ -62,7 +60,8 @@ def _shown(found: dict[Cell, Group]) -> list[Group]:
 def _bars(axes: Any, channels: Any, key: str, row: int, cell: Cell, name: str) -> list[dict]:
     edges, counts = channels[f"{key}/edges"][row], channels[f"{key}/counts"][row]
     share = counts / max(counts.sum(), 1)
-    axes.bar(edges[:-1], share, np.diff(edges), align="edge", color=style.COLOURS[cell.order], lw=0)
+    axes.stairs(share, edges, fill=True, color=style.COLOURS[cell.order])
+    axes.set_ylim(0.0, None)
     axes.grid(False)
     return [
         {"model": cell.label, "of": name, "from": float(a), "to": float(b), "share": float(s)}

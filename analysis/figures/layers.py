@@ -79,6 +79,8 @@ def _datasets(results: Results) -> Drawing:
         axis.set_title(f"{models[cell.model]}, {_dataset(results, cell)}", fontsize=9)
         if cell in found:
             rows += _lines(axis, {cell: found[cell]}, "skewness", lambda cell: cell.label, False)
+            # The first of the row may be switched off.
+            axis.tick_params(labelleft=True)
         else:
             axis.text(0.5, 0.5, "not run", ha="center", transform=axis.transAxes, color="0.4")
             axis.set_axis_off()

@@ -29,7 +29,7 @@ def _draw(
         for axis, (mean, std), label in zip(
             axes,
             (accuracy, second),
-            ("Test accuracy (%)", f"{figure.capitalize()}, mean of the layers"),
+            ("Test accuracy (%)", f"{figure.capitalize()},\nmean of the layers"),
             strict=True,
         ):
             axis.errorbar(x, mean, None if np.isnan(std).all() else np.nan_to_num(std), **looks)
@@ -39,7 +39,7 @@ def _draw(
             correlation = np.corrcoef(accuracy[0], second[0])[0, 1]
             notes.append(f"correlation of accuracy and {figure}: {correlation:.2f}")
         axes[0].set_title("; ".join(notes), fontsize=10)
-        axes[1].set_xticks(x, [f"{value:g}" for value in found], rotation=45)
+        axes[1].set_xticks(x, [f"{value:g}".replace("e-0", "e-") for value in found], rotation=45)
         axes[1].set_xlabel(f"Weight decay of {decay}")
         rows = [
             {
