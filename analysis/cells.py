@@ -153,20 +153,25 @@ def unlike(groups: Sequence[Group]) -> list[str]:
     return list(dict.fromkeys(differences))
 
 
-def best(results: Sequence[Result]) -> Group | None:
-    """Of runs of one cell those of the best setting, of those with the most seeds; one a seed."""
+def by_settings(results: Sequence[Result]) -> list[Group]:
+    """All runs, those that differ in their seeds alone together; one a seed."""
     groups: dict[Any, dict[int, Result]] = {}
     for result in results:
         groups.setdefault(result.settings, {}).setdefault(int(result.flags["seed"]), result)
-    if not groups:
+    return [Group([by_seed[seed] for seed in sorted(by_seed)]) for by_seed in groups.values()]
+
+
+def best(results: Sequence[Result]) -> Group | None:
+    """Of runs of one cell those of the best setting, of those with the most seeds."""
+    found = by_settings(results)
+    if not found:
         return None
-    found = [[by_seed[seed] for seed in sorted(by_seed)] for by_seed in groups.values()]
-    whole = [group for group in found if not group[0].held_out] or found
-    most = max(map(len, whole))
-    chosen = max((group for group in whole if len(group) == most), key=_accuracy)
-    return Group(chosen, len(groups) - 1)
+    whole = [group for group in found if not group.results[0].held_out] or found
+    most = max(len(group.results) for group in whole)
+    chosen = max((group for group in whole if len(group.results) == most), key=_accuracy)
+    return dataclasses.replace(chosen, alternatives=len(found) - 1)
 
 
-def _accuracy(results: Sequence[Result]) -> float:
-    part = "validation" if results[0].held_out else "test"
-    return float(np.mean([result.summary[part]["accuracy"] for result in results]))
+def _accuracy(group: Group) -> float:
+    part = "validation" if group.results[0].held_out else "test"
+    return group.mean_and_std(lambda result: result.summary[part]["accuracy"])[0]

@@ -55,6 +55,7 @@ def render(
     problems: Sequence[str],
     items: Sequence[Item],
     tables: Mapping[str, Sequence[Entry]],
+    overview: tuple[Sequence[str], Sequence[Sequence[str]]],
 ) -> str:
     """The page as HTML, with its images in it.
 
@@ -64,6 +65,7 @@ def render(
         problems: A sentence for each other one.
         items: The figures.
         tables: As `tables.tables` gives them.
+        overview: As `overview.overview` gives it.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     entries = [entry for table in tables.values() for entry in table]
@@ -76,6 +78,7 @@ def render(
         filled=sum(entry.ours is not None for entry in entries),
         numbers=len(entries),
         headings=HEADINGS,
+        overview=overview,
         stand_ins=[
             (DATASETS[name], results.dataset(name))
             for name in CLASSES

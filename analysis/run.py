@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.out.exists() and not options.out.is_dir():
         raise ValueError(f"--out={options.out} is no folder: name one to write to.")
     # Here, since they import NumPy and Matplotlib, which take longer than a mistake should.
-    from analysis import page, results, tables
+    from analysis import overview, page, results, tables
     from analysis.cells import Results
 
     chosen = _chosen(options.figures)
@@ -62,16 +62,25 @@ def _run(options: argparse.Namespace) -> int:
     entries = tables.tables(cells)
     for name, table in entries.items():
         path = options.out / page.stem(name)
-        path.with_suffix(".md").write_text(tables.markdown(table))
-        tables.write_csv(table, path.with_suffix(".csv"))
-    html = page.render(options.runs, cells, problems, items, entries)
+        shown = [entry.cells() for entry in table]
+        path.with_suffix(".md").write_text(tables.markdown(tables.HEADINGS, shown))
+        _write_csv(path.with_suffix(".csv"), tables.HEADINGS, tables.with_all_digits(table))
+    runs = overview.overview(cells)
+    (options.out / "runs.md").write_text(tables.markdown(*runs))
+    _write_csv(options.out / "runs.csv", *runs)
+    html = page.render(options.runs, cells, problems, items, entries, runs)
     (options.out / "index.html").write_text(html)
     for problem in problems:
         print(f"left out: {problem}")
     drawn = sum(item.svg is not None for item in items)
-    runs = f"{len(found)} finished run{'s' * (len(found) != 1)}"
-    print(f"{runs}, {drawn} of {len(items)} figures: {options.out / 'index.html'}")
+    finished = f"{len(found)} finished run{'s' * (len(found) != 1)}"
+    print(f"{finished}, {drawn} of {len(items)} figures: {options.out / 'index.html'}")
     return 0
+
+
+def _write_csv(path: Path, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([headings, *rows])
 
 
 def _chosen(numbers: str | None) -> list[Any]:
@@ -102,11 +111,9 @@ def _draw(figure: Any, results: Any, out: Path) -> Any:
     svg = io.BytesIO()
     drawing.figure.savefig(svg, format="svg", metadata={"Date": None})
     path.with_suffix(".svg").write_bytes(svg.getvalue())
-    with path.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(drawing.rows[0]), lineterminator="\n")
-        writer.writeheader()
-        # A deviation of one seed is none.
-        writer.writerows({k: "" if v != v else v for k, v in row.items()} for row in drawing.rows)
+    # A deviation of one seed is none.
+    rows = [["" if value != value else value for value in row.values()] for row in drawing.rows]
+    _write_csv(path.with_suffix(".csv"), list(drawing.rows[0]), rows)
     return Item(figure, path.name, svg.getvalue(), drawing.groups, drawing.missing)
 
 

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,20 +87,15 @@ def tables(results: Results) -> dict[str, list[Entry]]:
     return found
 
 
-def markdown(entries: Sequence[Entry]) -> str:
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown."""
-    lines = [HEADINGS, ["---"] * len(HEADINGS), *(entry.cells() for entry in entries)]
+    lines = [headings, ["---"] * len(headings), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def write_csv(entries: Sequence[Entry], path: Path) -> None:
-    """The entries with all their digits; what is not run is empty."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEADINGS)
-        for entry in entries:
-            ours = (entry.ours, entry.std, entry.seeds, entry.difference)
-            writer.writerow([*entry.names, entry.paper, *ours])
+def with_all_digits(entries: Sequence[Entry]) -> list[list[Any]]:
+    """The rows of a table for a CSV file; what is not run is None."""
+    return [[*e.names, e.paper, e.ours, e.std, e.seeds, e.difference] for e in entries]
 
 
 def _entry(row: Mapping[str, str], results: Results) -> Entry:

@@ -106,6 +106,7 @@ def test_an_empty_folder_gives_the_analytic_figures_and_says_what_to_run(tmp_pat
         for command in figure.commands:
             assert command in page
     assert len(list(out.glob("table*.md"))) == 7
+    assert "All runs" not in page
     assert "| not run |" in (out / "table1.md").read_text()
     assert "0 finished runs, 4 of 17 figures" in capsys.readouterr().out
 
@@ -160,6 +161,26 @@ def test_tables_have_the_papers_values_and_ours_side_by_side(tmp_path, make_run)
     text = {(r["order"], r["figure"]): r["ours"] for r in read(out / "numbers_in_the_text.csv")}
     assert float(text["Swap", "highest saturation"]) == pytest.approx(0.8)
     assert text["NWDBN", "accuracy"] == ""
+
+
+def test_every_run_is_in_the_overview(tmp_path, make_run):
+    for seed, accuracy in ((0, 0.74), (1, 0.76)):
+        make_run(f"swap{seed}", accuracy, (0.4, 1.5, 0.6), seed=seed, width="0.25")
+    make_run("convention", 0.5, (0.1, 0.2, 0.3), order="convention", width="0.5")
+    out = analyse(tmp_path, "--figures=6")
+    convention, swap = read(out / "runs.csv")
+    settings = ["dataset", "model", "activation", "order", "width"]
+    assert list(swap) == [
+        *settings,
+        "seeds",
+        "accuracy",
+        "standard deviation",
+        *results.FIGURES,
+    ]
+    assert [*swap.values()][4:] == ["0.25", "2", "75.00", "1.41", "0.400", "1.500", "0.600"]
+    assert [*convention.values()][3:8] == ["convention", "0.5", "1", "50.00", ""]
+    assert "| convention | 0.5 | 1 | 50.00 |" in (out / "runs.md").read_text()
+    assert "<td>75.00</td>" in (out / "index.html").read_text()
 
 
 def test_hyper_parameters_beside_the_papers(tmp_path, make_run):

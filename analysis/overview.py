@@ -1,0 +1,37 @@
+"""All runs there are, whatever of the paper they belong to."""
+
+from analysis.cells import Results, by_settings
+from analysis.results import NEEDED
+from keras_bnact.statistics import FIGURES
+
+# What a run is, whether or not it varies.
+ALWAYS = [name for name in NEEDED if name != "seed"]
+
+
+def overview(results: Results) -> tuple[list[str], list[list[str]]]:
+    """Headings, and a row for every setting: what varies, its seeds, and means over them.
+
+    With the test accuracy in percent its sample standard deviation, then the final statistics,
+    means of the layers.
+    """
+    groups = by_settings(results.results)
+    names = {name: None for group in groups for name in group.flags if name not in ALWAYS}
+    varied = [name for name in names if len({group.flags.get(name) for group in groups}) > 1]
+    rows = []
+    for group in groups:
+        accuracy, std = group.mean_and_std(lambda result: result.accuracy)
+        statistics = [
+            group.mean_and_std(lambda result, figure=figure: result.summary["statistics"][figure])
+            for figure in FIGURES
+        ]
+        rows.append(
+            [
+                *(group.flags.get(name, "") for name in (*ALWAYS, *varied)),
+                str(len(group.results)),
+                f"{accuracy:.2f}",
+                "" if std is None else f"{std:.2f}",
+                *(f"{mean:.3f}" for mean, _ in statistics),
+            ]
+        )
+    headings = [*ALWAYS, *varied, "seeds", "accuracy", "standard deviation", *FIGURES]
+    return [heading.replace("_", " ") for heading in headings], sorted(rows)
