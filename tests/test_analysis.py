@@ -203,7 +203,7 @@ def test_the_best_setting_is_chosen_by_all_its_seeds(make_run, tmp_path):
     for seed in (0, 1):
         make_run(f"good{seed}", 0.70 + seed / 100, seed=seed, learning_rate="0.1")
         make_run(f"mixed{seed}", 0.80 * (1 - seed), seed=seed, learning_rate="0.01")
-    make_run("search", 0.9, held_out=0.9, validation_fraction="0.1")
+        make_run(f"search{seed}", 0.9, held_out=0.9, validation_fraction="0.1", seed=seed)
     make_run("lucky", 0.95, learning_rate="0.001")
     make_run("twice", 0.10, learning_rate="0.1", seed=1)
     found, problems = results.read(tmp_path / "runs")
@@ -218,6 +218,8 @@ def test_nwdbn_is_told_from_the_convention(make_run, tmp_path):
     make_run("nwdbn", 0.6, order="convention", **off)
     make_run("convention", 0.5, order="convention")
     make_run("affine", 0.7, **off)
+    decayed = dict.fromkeys(off, "0.0001")
+    make_run("decayed", 0.7, order="convention", **decayed)
     found, _ = results.read(tmp_path / "runs")
     names = {
         order: [r.path.name for r in found if Cell(order).fits(r)]
