@@ -11,8 +11,9 @@ from analysis.results import Result
 # What stands in for a data set without runs: a user's own images of as many classes.
 STAND_IN = "image_folder"
 CLASSES = {"cifar10": 10, "cifar100": 100}
-# Flags that a comparison takes to be the same.
-SCALE = ("width", "epochs", "batch_size", "train_examples", "test_examples", "mixed_precision")
+# Flags that a comparison takes to be the same: how large it is, and of what else.
+SIZE = ("width", "train_examples", "epochs")
+SCALE = (*SIZE, "test_examples", "batch_size", "image_size", "data_dir", "mixed_precision")
 DATASETS = {
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
@@ -74,25 +75,40 @@ class Group:
     Attributes:
         results: The runs.
         alternatives: How many other settings of the same cell there are runs of.
+        searched: The flags in which these settings differ.
     """
 
     results: Sequence[Result]
     alternatives: int = 0
+    searched: Sequence[str] = ()
 
     @property
     def flags(self) -> dict[str, str]:
         """What the runs have in common."""
         return dict(self.results[0].settings)
 
-    def mean_and_std(self, figure: Callable[[Result], float]) -> tuple[float, float | None]:
-        """Over the seeds; the sample's standard deviation, None for one run."""
-        values = [figure(result) for result in self.results]
-        return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+    @property
+    def size(self) -> tuple[float, ...]:
+        """Of the experiment: its `SIZE`, where no flag means all."""
+        return tuple(float(self.flags.get(name, "inf")) for name in SIZE)
+
+    @property
+    def sound(self) -> list[Result]:
+        """The runs that did not diverge; all if every one did."""
+        return [result for result in self.results if not result.diverged] or [*self.results]
+
+    def accuracy(self) -> tuple[float, float | None]:
+        """On the test images in percent, over all seeds: mean and standard deviation."""
+        return _mean_and_std([result.accuracy for result in self.results])
+
+    def statistic(self, figure: Callable[[Result], float]) -> tuple[float, float | None]:
+        """Of what the layers came to, over the seeds that did not diverge: the same."""
+        return _mean_and_std([figure(result) for result in self.sound])
 
     def over_layers(self, table: str, figure: str) -> tuple[list[str], np.ndarray]:
         """The layers' names, and a figure of theirs: an array of shape `(seeds, layers)`."""
         names = [record["layer"] for record in getattr(self.results[0], table)]
-        values = [[record[figure] for record in getattr(result, table)] for result in self.results]
+        values = [[record[figure] for record in getattr(result, table)] for result in self.sound]
         return names, np.array(values, "float64")
 
     def over_epochs(self, column: str) -> np.ndarray:
@@ -128,11 +144,11 @@ class Results:
         ]
 
     def group(self, cell: Cell) -> Group | None:
-        """The runs of a cell, of the setting of the highest accuracy; None if there are none.
+        """The runs of a cell, of one setting; None if there are none.
 
-        As the paper chose (A.1): by the mean over the seeds, and of the settings with the most
-        seeds. By the held-out images where there are some; runs that were trained on all images
-        come first.
+        Runs that were trained on all images come first, then those of the largest size, then those
+        with the most seeds, and of these the setting of the highest mean accuracy (as the paper
+        chose, A.1), by the held-out images where there are some.
         """
         return best([result for result in self.on(cell.dataset) if cell.fits(result)])
 
@@ -162,16 +178,22 @@ def by_settings(results: Sequence[Result]) -> list[Group]:
 
 
 def best(results: Sequence[Result]) -> Group | None:
-    """Of runs of one cell those of the best setting, of those with the most seeds."""
+    """Of runs of one cell those of one setting, chosen as `Results.group` says."""
     found = by_settings(results)
     if not found:
         return None
     whole = [group for group in found if not group.results[0].held_out] or found
-    most = max(len(group.results) for group in whole)
-    chosen = max((group for group in whole if len(group.results) == most), key=_accuracy)
-    return dataclasses.replace(chosen, alternatives=len(found) - 1)
+    chosen = max(whole, key=lambda group: (group.size, len(group.results), _chosen_by(group)))
+    flags = {name: None for group in whole for name in group.flags}
+    searched = [name for name in flags if len({group.flags.get(name) for group in whole}) > 1]
+    return dataclasses.replace(chosen, alternatives=len(found) - 1, searched=searched)
 
 
-def _accuracy(group: Group) -> float:
+def _chosen_by(group: Group) -> float:
     part = "validation" if group.results[0].held_out else "test"
-    return group.mean_and_std(lambda result: result.summary[part]["accuracy"])[0]
+    return float(np.mean([result.summary[part]["accuracy"] for result in group.results]))
+
+
+def _mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean, and the sample's standard deviation, None for one value."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None

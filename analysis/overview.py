@@ -1,5 +1,7 @@
 """All runs there are, whatever of the paper they belong to."""
 
+import operator
+
 from analysis.cells import Results, by_settings
 from analysis.results import NEEDED
 from keras_bnact.statistics import FIGURES
@@ -11,6 +13,8 @@ ALWAYS = [name for name in NEEDED if name != "seed"]
 def overview(results: Results) -> tuple[list[str], list[list[str]]]:
     """Headings, and a row for every setting: what varies, its seeds, and means over them.
 
+    Of several runs of the same seed the first counts.
+
     With the test accuracy in percent its sample standard deviation, then the final statistics,
     means of the layers.
     """
@@ -19,10 +23,9 @@ def overview(results: Results) -> tuple[list[str], list[list[str]]]:
     varied = [name for name in names if len({group.flags.get(name) for group in groups}) > 1]
     rows = []
     for group in groups:
-        accuracy, std = group.mean_and_std(lambda result: result.accuracy)
+        accuracy, std = group.accuracy()
         statistics = [
-            group.mean_and_std(lambda result, figure=figure: result.summary["statistics"][figure])
-            for figure in FIGURES
+            group.statistic(operator.methodcaller("mean_of_layers", figure)) for figure in FIGURES
         ]
         rows.append(
             [

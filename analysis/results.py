@@ -14,6 +14,8 @@ import numpy as np
 from keras_bnact import records
 from keras_bnact.statistics import FIGURES
 
+# Of each weight layer.
+GRADIENTS = ("input", "weight_gradient", "activation_gradient")
 FILES = (
     "flags.txt",
     "history.csv",
@@ -51,6 +53,15 @@ class Result:
         """On the test images, in percent."""
         return 100.0 * self.summary["test"]["accuracy"]
 
+    def mean_of_layers(self, figure: str) -> float:
+        """A statistic's mean over the layers after the last epoch; NaN if the run diverged."""
+        return float(np.mean([row[figure] for row in self.statistics]))
+
+    @property
+    def diverged(self) -> bool:
+        """Whether figures of its layers are NaN or infinite."""
+        return not all(np.isfinite(row[figure]) for row in self.statistics for figure in FIGURES)
+
     @property
     def held_out(self) -> bool:
         """Whether part of the training images was held out."""
@@ -72,12 +83,11 @@ class Result:
 
 
 def read(folder: Path) -> tuple[list[Result], list[str]]:
-    """All finished runs below a folder, and a sentence for each that cannot be used."""
+    """All finished runs below a folder, and a sentence for each that cannot be used or diverged."""
     results, problems = [], []
-    paths = {file.parent for name in ("flags.txt", "summary.json") for file in folder.rglob(name)}
-    for path in sorted(paths):
+    for path in sorted({file.parent for name in FILES for file in folder.rglob(name)}):
         try:
-            results.append(_result(path))
+            result = _result(path)
         except FileNotFoundError as error:
             name = Path(error.filename).name
             finished = (path / "summary.json").is_file()
@@ -86,6 +96,10 @@ def read(folder: Path) -> tuple[list[Result], list[str]]:
         except Exception as error:
             # Whatever a damaged file makes of itself.
             problems.append(f"{path} is damaged: {type(error).__name__}: {error}")
+        else:
+            results.append(result)
+            if result.diverged:
+                problems.append(f"{path} diverged: its accuracy counts, its layers do not")
     return results, problems
 
 
@@ -93,33 +107,61 @@ def _result(path: Path) -> Result:
     for name in FILES:
         if not (path / name).is_file():
             raise FileNotFoundError(2, "missing", str(path / name))
-    summary = json.loads((path / "summary.json").read_text())
-    statistics = _last_epoch(_table(path / "statistics.csv"))
-    gradients = _last_epoch(_table(path / "gradients.csv"))
     result = Result(
         path,
         _flags((path / "flags.txt").read_text()),
         _table(path / "history.csv"),
-        statistics,
-        gradients,
-        summary,
+        _last_epoch(_table(path / "statistics.csv")),
+        _last_epoch(_table(path / "gradients.csv")),
+        json.loads((path / "summary.json").read_text()),
     )
+    _check_flags(result)
+    _check_summary(result)
+    _check_layers(result)
+    return result
+
+
+def _check_flags(result: Result) -> None:
     missing = [name for name in NEEDED if name not in result.flags]
     if missing:
         raise ValueError(f"flags.txt lacks {', '.join(missing)}")
-    needed = {"layer", *FIGURES}
-    if not all(needed <= record.keys() for record in statistics) or not result.history:
-        raise ValueError("statistics.csv or history.csv lacks columns")
-    if not all(np.isfinite(record[figure]) for record in statistics for figure in FIGURES):
-        raise ValueError("the figures of its layers are not finite")
-    with zipfile.ZipFile(path / "channels.npz") as file:
-        if file.testzip() or len([n for n in file.namelist() if n.endswith("/std.npy")]) != len(
-            statistics
-        ):
-            raise ValueError("channels.npz and statistics.csv do not hold the same layers")
-    if not np.isfinite(result.accuracy):
+    if not result.flags["seed"].isdigit():
+        raise ValueError(f"flags.txt has the seed {result.flags['seed']!r}")
+
+
+def _check_summary(result: Result) -> None:
+    summary, part = result.summary, "val" if result.held_out else "test"
+    accuracies = [summary[name]["accuracy"] for name in ("test", "validation") if name in summary]
+    if "test" not in summary or not all(isinstance(a, float | int) for a in accuracies):
+        raise ValueError("summary.json has no accuracy")
+    if not np.isfinite(accuracies).all():
         raise ValueError("its accuracy is not finite")
-    return result
+    if not {*FIGURES} <= summary["statistics"].keys():
+        raise ValueError("summary.json lacks statistics")
+    columns = {"epoch", "cross_entropy", f"{part}_cross_entropy"}
+    if not all(columns <= row.keys() for row in result.history):
+        raise ValueError("history.csv lacks columns")
+    if [row["epoch"] for row in result.history] != [*range(1, summary["epochs"] + 1)]:
+        raise ValueError(f"history.csv does not hold the {summary['epochs']} epochs, in order")
+
+
+def _check_layers(result: Result) -> None:
+    for name, figures in (("statistics", FIGURES), ("gradients", GRADIENTS)):
+        for row in getattr(result, name):
+            if not all(isinstance(row.get(figure), float | int) for figure in figures):
+                raise ValueError(f"{name}.csv lacks figures of {row.get('layer')}")
+    layers = [row["layer"] for row in result.statistics]
+    if [row["layer"] for row in result.gradients] != layers:
+        raise ValueError("gradients.csv and statistics.csv do not hold the same layers")
+    with zipfile.ZipFile(result.path / "channels.npz") as file:
+        if file.testzip():
+            raise ValueError("channels.npz has a damaged part")
+        there = {name.removesuffix(".npy") for name in file.namelist()}
+    if {f"{layer}/std" for layer in layers} != {name for name in there if name.endswith("/std")}:
+        raise ValueError("channels.npz and statistics.csv do not hold the same layers")
+    for layer in layers:
+        if not {f"{layer}/{of}_histogram/counts" for of in ("activation", "output")} <= there:
+            raise ValueError(f"channels.npz lacks histograms of {layer}: of an older format")
 
 
 def _table(path: Path) -> list[dict[str, Any]]:

@@ -106,6 +106,9 @@ def _draw(figure: Any, results: Any, out: Path) -> Any:
     try:
         drawing = figure.draw(results)
     except NotRunError:
+        # Those of runs that were there before would stand beside "not run".
+        for suffix in (".png", ".svg", ".csv"):
+            path.with_suffix(suffix).unlink(missing_ok=True)
         return Item(figure, path.name, None)
     drawing.figure.savefig(path.with_suffix(".png"))
     svg = io.BytesIO()

@@ -6,11 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from analysis import commands
 from analysis.cells import ACTIVATIONS, DATASETS, MODELS, ORDERS, Cell, Group, Results
-from analysis.results import Result
 
 TITLES = {
     "1": "Test accuracy (%) of VGG16 and MobileNet, and by how much Swap exceeds Convention",
@@ -126,21 +123,23 @@ def _filled(
         return Entry(names, row["value"])
     seeds = min(len(group.results) for group in groups)
     if figure in groups[0].flags:
-        ours = groups[0].flags[figure].replace(",", " ")
-        return Entry(names, row["value"], _plain(ours), None, seeds, groups)
-    mean, std = groups[0].mean_and_std(_measures(figure))
+        ours = _plain(groups[0].flags[figure].replace(",", " "))
+        if figure not in groups[0].searched:
+            ours += " (not searched)"
+        return Entry(names, row["value"], ours, None, seeds, groups)
+    mean, std = _mean_and_std(groups[0], figure)
     if order == DIFFERENCE:
         # Of two independent means there is no one sample's deviation.
-        mean, std = mean - groups[1].mean_and_std(_measures(figure))[0], None
+        mean, std = mean - _mean_and_std(groups[1], figure)[0], None
     return Entry(names, row["value"], mean, std, seeds, groups)
 
 
-def _measures(figure: str) -> Callable[[Result], float]:
+def _mean_and_std(group: Group, figure: str) -> tuple[float, float | None]:
     if figure == "accuracy":
-        return lambda result: result.accuracy
+        return group.accuracy()
     if figure == "highest saturation":
-        return lambda result: max(record["saturation"] for record in result.statistics)
-    return lambda result: float(np.mean([record[figure] for record in result.statistics]))
+        return group.statistic(lambda run: max(row["saturation"] for row in run.statistics))
+    return group.statistic(lambda run: run.mean_of_layers(figure))
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,7 @@
 """`python -m analysis.run` on runs made up for it, and its formulas against quadrature."""
 
 import csv
+import doctest
 import json
 import re
 
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
-from conftest import ROOT
+from conftest import ROOT, SMALL_RUN
+from test_flagfiles import ACCURACIES, HYPER_PARAMETERS, SINGLE
 
-from analysis import figures, results, run, tables
+from analysis import cells, figures, results, run, tables
 from analysis.cells import ACTIVATIONS, DATASETS, ORDERS, Cell, Results
 from analysis.figures import analytic
 
@@ -39,13 +41,19 @@ def make_run(tmp_path, rng):
         text = "".join(f"--{k}={v}\n" for k, v in (FLAGS | flags).items())
         (path / "flags.txt").write_text(text + "--nodeterministic\n")
         figures = dict(zip(results.FIGURES, statistics, strict=True))
-        summary = {"test": {"accuracy": accuracy}, "statistics": figures, "classes": classes}
+        summary = {
+            "epochs": 2,
+            "test": {"accuracy": accuracy},
+            "statistics": {k: 2 * v for k, v in figures.items()},
+            "classes": classes,
+        }
         if held_out is not None:
             summary["validation"] = {"accuracy": held_out}
         (path / "summary.json").write_text(json.dumps(summary))
+        part = "test" if held_out is None else "val"
         write(
             path / "history.csv",
-            [{"epoch": e, "cross_entropy": 3 - e, "test_cross_entropy": 4 - e} for e in (1, 2)],
+            [{"epoch": e, "cross_entropy": 3 - e, f"{part}_cross_entropy": 4 - e} for e in (1, 2)],
         )
         layers = [
             {
@@ -65,7 +73,7 @@ def make_run(tmp_path, rng):
         edges, counts = np.linspace(-1, 1, 11), rng.integers(0, 9, (10, 10))
         arrays = {f"{layer}/std": np.ones(3) for layer in LAYERS}
         for key in (
-            "conv8/activation_histogram",
+            *(f"{layer}/{of}_histogram" for layer in LAYERS for of in ("activation", "output")),
             "conv8/activation_channel_histograms",
             "conv5/output_channel_histograms",
         ):
@@ -177,7 +185,7 @@ def test_every_run_is_in_the_overview(tmp_path, make_run):
         "standard deviation",
         *results.FIGURES,
     ]
-    assert [*swap.values()][4:] == ["0.25", "2", "75.00", "1.41", "0.400", "1.500", "0.600"]
+    assert [*swap.values()][4:] == ["0.25", "2", "75.00", "1.41", "0.800", "3.000", "1.200"]
     assert [*convention.values()][3:8] == ["convention", "0.5", "1", "50.00", ""]
     assert "| convention | 0.5 | 1 | 50.00 |" in (out / "runs.md").read_text()
     assert "<td>75.00</td>" in (out / "index.html").read_text()
@@ -195,8 +203,8 @@ def test_hyper_parameters_beside_the_papers(tmp_path, make_run):
         if (row["order"], row["data set"]) == ("Swap", "CIFAR-100")
     }
     assert swap["learning rate"] == ("0.1", "0.01")
-    assert swap["weight decay"] == ("0.0005", "0.00001")
-    assert swap["learning rate drops"] == ("100 150", "100 150")
+    assert swap["weight decay"] == ("0.0005", "0.00001 (not searched)")
+    assert swap["learning rate drops"] == ("100 150", "100 150 (not searched)")
 
 
 def test_the_best_setting_is_chosen_by_all_its_seeds(make_run, tmp_path):
@@ -243,7 +251,7 @@ def test_sweeps_of_weight_decay(make_run, tmp_path):
     rows = read(analyse(tmp_path, "--figures=5") / "figure5.csv")
     assert [float(row["weight_decay"]) for row in rows] == [0.0, 1e-4, 2e-4]
     assert [float(row["accuracy"]) for row in rows] == pytest.approx([71, 61, 51])
-    assert [float(row["skewness"]) for row in rows] == [2.0, 1.0, 0.0]
+    assert [float(row["skewness"]) for row in rows] == [4.0, 2.0, 0.0]
 
 
 def test_learning_curves_need_the_same_hyper_parameters(make_run, tmp_path):
@@ -303,33 +311,73 @@ def test_the_commands_are_of_the_tables_cells():
             )
 
 
+def _without_column(path, name):
+    write(path, [{k: v for k, v in row.items() if k != name} for row in read(path)])
+
+
+def _without_arrays(path, part):
+    arrays = dict(np.load(path / "channels.npz"))
+    np.savez(path / "channels.npz", **{k: v for k, v in arrays.items() if part not in k})
+
+
+def _replaced(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+DAMAGES = {
+    "flagless": (lambda run: (run / "flags.txt").unlink(), "has no flags.txt"),
+    "unfinished": (lambda run: (run / "summary.json").unlink(), "is not finished"),
+    "old": (lambda run: (run / "gradients.csv").unlink(), "of an older format"),
+    "empty": (lambda run: (run / "flags.txt").write_text(""), "flags.txt lacks dataset"),
+    "seed": (lambda run: _replaced(run / "flags.txt", "seed=0", "seed=x"), "the seed 'x'"),
+    "json": (lambda run: (run / "summary.json").write_text("{"), "is damaged"),
+    "nan": (lambda run: _replaced(run / "summary.json", "0.99", "NaN"), "not finite"),
+    "null": (lambda run: _replaced(run / "summary.json", "0.99", "null"), "no accuracy"),
+    "means": (
+        lambda run: _replaced(run / "summary.json", "skewness", "other"),
+        "summary.json lacks statistics",
+    ),
+    "epochs": (
+        lambda run: write(run / "history.csv", read(run / "history.csv")[:1]),
+        "does not hold the 2 epochs",
+    ),
+    "curve": (
+        lambda run: _without_column(run / "history.csv", "test_cross_entropy"),
+        "history.csv lacks columns",
+    ),
+    "column": (
+        lambda run: _without_column(run / "statistics.csv", "skewness"),
+        "statistics.csv lacks figures",
+    ),
+    "gradient": (
+        lambda run: _without_column(run / "gradients.csv", "input"),
+        "gradients.csv lacks figures",
+    ),
+    "rows": (
+        lambda run: write(run / "gradients.csv", read(run / "gradients.csv")[:-3]),
+        "do not hold the same layers",
+    ),
+    "zip": (lambda run: (run / "channels.npz").write_bytes(b"PK"), "is damaged"),
+    "arrays": (lambda run: _without_arrays(run, "fc2/std"), "do not hold the same layers"),
+    "histograms": (lambda run: _without_arrays(run, "histogram"), "of an older format"),
+}
+
+
 def test_runs_that_cannot_be_used_are_named(make_run, tmp_path, capsys):
-    good = make_run("good", 0.7)
-    for name in ("flagless", "unfinished", "old", "damaged", "cut", "nan", "zip", "empty"):
-        make_run(name, 0.99)
-    make_run("diverged", 0.1, (float("nan"), 1.0, 1.0))
-    runs = good.parent
-    (runs / "unfinished" / "summary.json").unlink()
-    (runs / "old" / "gradients.csv").unlink()
-    (runs / "damaged" / "summary.json").write_text("{")
-    (runs / "cut" / "statistics.csv").write_text("epoch,layer\n2,conv1\n")
-    (runs / "nan" / "summary.json").write_text('{"test": {"accuracy": NaN}}')
-    (runs / "flagless" / "flags.txt").unlink()
-    (runs / "zip" / "channels.npz").write_bytes((good / "channels.npz").read_bytes()[:500])
-    (runs / "empty" / "flags.txt").write_text("")
-    out = analyse(tmp_path, "--figures=6")
+    make_run("good", 0.7)
+    for name, (damage, _) in DAMAGES.items():
+        damage(make_run(name, 0.99))
+    make_run("bare", 0.99)
+    for file in ("flags.txt", "summary.json"):
+        (tmp_path / "runs" / "bare" / file).unlink()
+    out = analyse(tmp_path)
     said = capsys.readouterr().out
     page = (out / "index.html").read_text()
     for name, reason in (
-        ("unfinished", "is not finished"),
-        ("old", "of an older format"),
-        ("damaged", "is damaged"),
-        ("cut", "is damaged"),
-        ("nan", "not finite"),
-        ("flagless", "has no flags.txt"),
-        ("zip", "is damaged"),
-        ("empty", "flags.txt lacks dataset"),
-        ("diverged", "not finite"),
+        *((name, reason) for name, (_, reason) in DAMAGES.items()),
+        ("bare", "is not finished"),
     ):
         (line,) = (line for line in said.splitlines() if f"/{name} " in line)
         assert reason in line
@@ -337,10 +385,81 @@ def test_runs_that_cannot_be_used_are_named(make_run, tmp_path, capsys):
     assert said.splitlines()[-1].startswith("1 finished run,")
 
 
+def test_a_diverged_run_counts_with_its_accuracy(make_run, tmp_path, capsys):
+    make_run("sound", 0.7, (0.4, 1.5, 0.6))
+    make_run("diverged", 0.1, (float("nan"), 1.0, 1.0), seed=1)
+    out = analyse(tmp_path, "--figures=1,3,15")
+    (row,) = read(out / "runs.csv")
+    assert (row["seeds"], row["accuracy"], row["saturation"]) == ("2", "40.00", "0.800")
+    assert [float(row["y"]) for row in read(out / "figure3.csv")] == [0.8] * 10
+    assert "/diverged diverged: its accuracy counts" in capsys.readouterr().out
+
+
+def test_the_largest_scale_is_shown(make_run, tmp_path):
+    make_run("full", 0.7, width="1.0", epochs="200")
+    for seed in (0, 1):
+        make_run(f"small{seed}", 0.8, width="0.25", epochs="200", seed=seed)
+        make_run(f"short{seed}", 0.9, width="1.0", epochs="2", seed=seed)
+        make_run(f"few{seed}", 0.9, width="1.0", epochs="200", train_examples="99", seed=seed)
+    found, _ = results.read(tmp_path / "runs")
+    (result,) = Results(found).group(Cell("swap")).results
+    assert result.path.name == "full"
+
+
+def test_every_figure_is_drawn_from_runs(make_run, tmp_path):
+    off = {"gamma_weight_decay": "0.0", "beta_weight_decay": "0.0"}
+    for activation in ("tanh", "lecun_tanh", "softsign"):
+        for order in ("swap", "convention"):
+            make_run(f"{activation}{order}", 0.7, activation=activation, order=order)
+    make_run("nwdbn", 0.6, order="convention", **off)
+    make_run("beta", 0.6, order="convention", **off | {"beta_weight_decay": "0.0001"})
+    for decay in ("0.0", "1e-06", "0.0005", "0.001", "0.05"):
+        make_run(decay, 0.6, **dict.fromkeys(off, decay))
+    for order in ("convention", "swap", "nobn"):
+        make_run(f"vgg16{order}", 0.6, model="vgg16", order=order)
+    for dataset in DATASETS:
+        make_run(f"mobilenet{dataset}", 0.6, model="mobilenet", dataset=dataset)
+    out = analyse(tmp_path)
+    for figure in figures.every():
+        assert (out / f"figure{figure.number}.png").stat().st_size > 10_000
+    decays = {n: [float(r["weight_decay"]) for r in read(out / f"figure{n}.csv")] for n in (7, 18)}
+    assert decays == {7: [0.0, 1e-6, 5e-4], 18: [1e-3, 5e-2]}
+    page = (out / "index.html").read_text()
+    assert "Not run: weight decay 5e-06; weight decay 1e-05;" in page
+    assert "Not run: VGG16 on CIFAR-10; VGG16 on Tiny ImageNet; VGG16 on ImageNet." in page
+    shown = {row["model"] for row in read(out / "figure13.csv")}
+    assert {"Swap, Softsign", "Convention, LeCun Tanh"} <= shown
+    # What is drawn no longer does not stay beside "not run".
+    for run_dir in (tmp_path / "runs").glob("vgg16*"):
+        (run_dir / "summary.json").unlink()
+    assert not (analyse(tmp_path, "--figures=10,14") / "figure14.png").exists()
+
+
+def test_a_real_run(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(cells, "STAND_IN", "digits")
+    monkeypatch.setattr(cells, "CLASSES", {"cifar100": 10})
+    run_dir = f"--run_dir={tmp_path / 'runs' / 'swap'}"
+    process = train(*SMALL_RUN, "--model=vgg16_11", "--epochs=1", "--export=none", run_dir)
+    assert process.returncode == 0, process.stderr
+    out = analyse(tmp_path, "--figures=1,3,4,8,13,15")
+    summary = json.loads((tmp_path / "runs" / "swap" / "summary.json").read_text())
+    (row,) = read(out / "runs.csv")
+    assert row["skewness"] == f"{summary['statistics']['skewness']:.3f}"
+    assert row["accuracy"] == f"{100 * summary['test']['accuracy']:.2f}"
+    assert len(list(out.glob("figure*.png"))) == 6
+    channels = {row["of"] for row in read(out / "figure1.csv")}
+    assert channels == {"conv8", *(f"channel {i}" for i in range(10))}
+
+
 def test_the_page_holds_its_images(tmp_path):
     page = (analyse(tmp_path, "--figures=11,12") / "index.html").read_text()
     assert not re.search(r'(src|href)="(https?:)?//', page)
     assert page.count("data:image/svg+xml;base64,") == 2
+
+
+def test_the_example_runs():
+    assert doctest.testmod(analytic).attempted == 2
+    assert doctest.testmod(analytic).failed == 0
 
 
 @pytest.mark.parametrize(
@@ -369,6 +488,46 @@ def test_figure_11s_uniform_distribution(tmp_path):
     assert float(rows["uniform"]["saturation"]) == pytest.approx(0.5, abs=1e-9)
     assert float(rows["uniform"]["skewness"]) == pytest.approx(0.0, abs=1e-9)
     assert float(rows["saturated on one side"]["skewness"]) > 2.0
+
+
+def test_the_published_numbers_are_the_papers():
+    """Against those typed in for the flagfiles."""
+    found = {
+        name: {entry.names: float(entry.paper.split()[0]) for entry in table}
+        for name, table in tables.tables(Results([])).items()
+    }
+    for (model, activation), text in ACCURACIES.items():
+        values = iter(map(float, text.split()))
+        number = {"vgg16": 3, "mobilenet": 5}[model] + (activation == "relu")
+        rates, decays = (
+            line.split() for line in HYPER_PARAMETERS[model, activation].strip().splitlines()
+        )
+        names = tables.MODELS.get(model, model.upper()), ACTIVATIONS[activation]
+        for row, dataset in enumerate(DATASETS.values()):
+            pair = []
+            for column, order in enumerate(("Convention", "Swap")):
+                cell = (*names, order, dataset)
+                pair.append(found["1"][*cell, "accuracy"])
+                assert pair[-1] == next(values)
+                chosen = found[str(number)]
+                assert chosen[*cell, "learning rate"] == float(rates[4 * column + row])
+                assert chosen[*cell, "weight decay"] == float(decays[4 * column + row])
+            gap = found["1"][*names, "Swap - Convention", dataset, "accuracy"]
+            assert gap == pytest.approx(pair[1] - pair[0])
+    for name, (accuracy, settings) in SINGLE.items():
+        model, activation, order = settings.split()[:3]
+        order = "NWDBN" if name.endswith("nwdbn") else ORDERS[order]
+        cell = (model.upper(), ACTIVATIONS[activation], order, "CIFAR-100", "accuracy")
+        table = {"table2": "2", "table7": "7"}.get(name.split("/")[0], "text")
+        assert found[table][cell] == accuracy
+    text = {names[2:5:2]: value for names, value in found["text"].items()}
+    assert {order: text[order, "sparsity"] for order in ("Convention", "NWDBN", "Swap")} == {
+        "Convention": 0.717951,
+        "NWDBN": 0.287974,
+        "Swap": 0.848927,
+    }
+    assert text["Convention", "highest saturation"] == 0.45
+    assert text["Swap", "highest saturation"] == 0.86
 
 
 def test_every_published_number_is_in_a_table():

@@ -33,8 +33,8 @@ def moments_of_tanh(mean: float, std: float) -> tuple[float, float, float]:
     Example:
 
     >>> from analysis.figures.analytic import moments_of_tanh
-    >>> moments_of_tanh(0.0, 1.0)[0]
-    0.0
+    >>> round(moments_of_tanh(1.0, 0.5)[0], 3)
+    0.689
     """
     z = np.linspace(-9.0, 9.0, 40_001)
     weights = np.exp(-0.5 * z**2)

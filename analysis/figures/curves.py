@@ -55,7 +55,7 @@ def _same_hyper_parameters(results: Results) -> dict[Cell, Group]:
     groups = [{cell: best(found) for cell, found in pair.items()} for pair in whole]
     return max(
         groups,
-        key=lambda pair: sum(g.mean_and_std(lambda r: r.accuracy)[0] for g in pair.values()),
+        key=lambda pair: sum(group.accuracy()[0] for group in pair.values()),
     )
 
 

@@ -24,13 +24,14 @@ def _channels_of_a_layer(results: Results) -> Drawing:
         seed = group.results[0].flags["seed"]
         whole.set_title(f"{cell.label}: {layer}, seed {seed}")
         whole.set(xlabel="Activation", ylabel="Share")
-        key = f"{layer}/activation_channel_histograms"
+        key, first = f"{layer}/activation_channel_histograms", None
         for i, channel in enumerate(channels[f"{key}/channels"][:10]):
-            axis = drawn.add_subplot(grid[2 * number + i // 5, 2 + i % 5])
+            axis = drawn.add_subplot(grid[2 * number + i // 5, 2 + i % 5], sharey=first)
+            first = first or axis
             rows += _bars(axis, channels, key, i, cell, f"channel {channel}")
             axis.set_title(f"channel {channel}", fontsize=8)
             axis.tick_params(labelsize=7)
-            axis.set_yticks([])
+            axis.tick_params(left=i % 5 == 0, labelleft=i % 5 == 0)
             if i >= 5:
                 axis.set_xlabel("Activation", fontsize=8)
     return Drawing(drawn, rows, _shown(found), missing)
@@ -61,7 +62,6 @@ def _bars(axes: Any, channels: Any, key: str, row: int, cell: Cell, name: str) -
     edges, counts = channels[f"{key}/edges"][row], channels[f"{key}/counts"][row]
     share = counts / max(counts.sum(), 1)
     axes.stairs(share, edges, fill=True, color=style.COLOURS[cell.order])
-    axes.set_ylim(0.0, None)
     axes.grid(False)
     return [
         {"model": cell.label, "of": name, "from": float(a), "to": float(b), "share": float(s)}
