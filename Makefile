@@ -9,18 +9,21 @@ SMALL ?= runs/small
 WORKERS ?= 2
 SMALL_CELLS := $(notdir $(basename $(wildcard train/flagfiles/small/*.flags)))
 
-.PHONY: quickstart reproduce-small $(SMALL_CELLS) test test-slow test-ray lint clean
+.PHONY: quickstart reproduce-small test test-slow test-ray lint clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python -m train.run --width=0.25 --epochs=20 --run_dir=runs/quickstart
 
-# About two hours on two cores; interrupted, it goes on.
-reproduce-small: $(SMALL_CELLS)
-	$(BIN)/python -m analysis.run --runs=$(SMALL) --out=$(SMALL)-report
-
-$(SMALL_CELLS): $(VENV)/installed
-	$(BIN)/python -m train.sweep --flagfile=train/flagfiles/small/$@.flags $(DATA) \
-		--workers=$(WORKERS) --sweep_dir=$(SMALL)/$@
+# About two hours on two cores; interrupted, it goes on. A failing run keeps no other from being run.
+reproduce-small: $(VENV)/installed
+	@failed=0; \
+	for cell in $(SMALL_CELLS); do \
+		printf '\n%s\n' $$cell; \
+		$(BIN)/python -m train.sweep --flagfile=train/flagfiles/small/$$cell.flags $(DATA) \
+			--workers=$(WORKERS) --sweep_dir=$(SMALL)/$$cell || failed=$$?; \
+		[ $$failed -le 1 ] || exit $$failed; \
+	done; \
+	$(BIN)/python -m analysis.run --runs=$(SMALL) --out=$(SMALL)-report && exit $$failed
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not ray"

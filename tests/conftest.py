@@ -32,6 +32,11 @@ SMALL_RUN = [
     "--batch_size=32",
     "--deterministic",
 ]
+# The same for train.sweep, to be told how many test images to take: there are 360.
+SMALL_SWEEP = [flag for flag in SMALL_RUN if not flag.startswith("--test_examples")]
+SMALL_SWEEP.append("--export=none")
+# Six runs, of which the last must fail.
+SIX_RUNS = [*SMALL_SWEEP, "--epochs=3", "--grid=test_examples=90,91,92,93,94,1000"]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 

@@ -43,6 +43,18 @@ def test_other_flags_are_refused_by_name(directory):
     assert other.state(overwrite=True) is State.NEW
 
 
+@pytest.mark.parametrize(("dataset", "same"), [("cifar10", True), ("image_folder", False)])
+def test_where_a_data_set_is_kept_makes_no_other_run(dataset, same, tmp_path):
+    texts = [f"--dataset={dataset}\n--data_dir={place}\n" for place in ("/a", "/b")]
+    (tmp_path / FLAGS).write_text(texts[0])
+    other = RunDirectory(tmp_path, texts[1])
+    if same:
+        assert other.state(overwrite=False) is State.INTERRUPTED
+    else:
+        with pytest.raises(UsageError, match="data_dir"):
+            other.state(overwrite=False)
+
+
 def test_overwriting_deletes_what_was_there(directory):
     directory.create(overwrite=False)
     (directory.path / "history.csv").write_text("old")

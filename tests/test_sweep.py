@@ -12,15 +12,13 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SMALL_RUN
+from conftest import ROOT, SIX_RUNS, SMALL_RUN, SMALL_SWEEP
 
 from train import grid, options, sweep
 from train.errors import IN_USE
 from train.run_directory import RunDirectory
 
 SMALL = [*SMALL_RUN, "--export=none"]
-# The digits have 360 test images, so half of the runs must fail.
-FAILING = "--grid=test_examples=99,1000"
 
 
 @pytest.fixture
@@ -31,9 +29,10 @@ def run_sweep(run_python):
     return run
 
 
-def test_runs_are_made_compared_and_not_made_again(run_sweep, tmp_path):
-    arguments = ["--epochs=2", "--grid=seed=0", FAILING, f"--sweep_dir={tmp_path / 'sweep'}"]
-    process = run_sweep(*arguments, "--workers=2")
+def test_runs_are_made_compared_and_not_made_again(run_python, tmp_path):
+    command = ["-m", "train.sweep", *SMALL_SWEEP, "--epochs=2", f"--sweep_dir={tmp_path / 'sweep'}"]
+    command += ["--grid=seed=0", "--grid=test_examples=99,1000"]
+    process = run_python(*command, "--workers=2")
     assert process.returncode == 1
     assert "2 runs in" in process.stdout
     assert "0 of them finished before" in process.stdout
@@ -44,7 +43,7 @@ def test_runs_are_made_compared_and_not_made_again(run_sweep, tmp_path):
     accuracy = json.loads((first / "summary.json").read_text())["test"]["accuracy"]
     assert 0.0 < accuracy <= 1.0
     made = (first / "summary.json").stat().st_mtime_ns
-    again = run_sweep(*arguments)
+    again = run_python(*command)
     assert "1 of them finished before" in again.stdout
     assert (first / "summary.json").stat().st_mtime_ns == made
     assert (tmp_path / "sweep" / "table.csv").read_text().splitlines() == table
@@ -81,7 +80,7 @@ def test_two_sweeps_in_one_directory(tmp_path):
     assert tables[0] == tables[1]
 
 
-def test_what_another_sweep_works_on_is_left_for_last(tmp_path, monkeypatch):
+def test_what_another_sweep_works_on_is_left_for_last(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sweep, "INTERVAL", 0.01)
     _, common = options.parse_sweep([])
     runs = grid.runs(grid.parse(["seed=0,1,2"]), common)
@@ -111,18 +110,38 @@ def test_what_another_sweep_works_on_is_left_for_last(tmp_path, monkeypatch):
 
     assert sweep._execute(runs, directories, tmp_path, engine()) == {}
     assert submitted == ["seed=1", "seed=2", "seed=0", "seed=2"]
+    said = capsys.readouterr().err
+    assert said.count("seed=0 is in use by another process: waiting for it") == 1
+
+
+def test_a_run_that_turns_out_to_be_another_one_keeps_none_from_being_run(tmp_path):
+    """As where two sweeps with other flags begin in one directory at once."""
+    _, common = options.parse_sweep([])
+    runs = grid.runs(grid.parse(["seed=0,1"]), common)
+    directories = {run: RunDirectory(tmp_path / run.name, "--epochs=1\n") for run in runs}
+    RunDirectory(tmp_path / "seed=0", "--epochs=2\n").create(overwrite=False)
+
+    def submit(arguments, log):
+        future = Future()
+        Path(log).write_text("train.run: --run_dir holds a run with other flags\n")
+        future.set_result(2 if arguments[-1].endswith("seed=0") else 0)
+        return future
+
+    failures = sweep._execute(runs, directories, tmp_path, contextlib.nullcontext(submit))
+    assert list(failures.values()) == ["--run_dir holds a run with other flags"]
 
 
 @pytest.mark.slow
-def test_a_sweep_killed_twice_ends_like_an_undisturbed_one(run_sweep, tmp_path):
-    arguments = ["--epochs=3", "--grid=learning_rate=0.1,0.01", "--grid=seed=0,1", FAILING]
-    undisturbed = run_sweep(*arguments, f"--sweep_dir={tmp_path / 'one'}")
+def test_a_sweep_killed_twice_ends_like_an_undisturbed_one(run_python, tmp_path):
+    command = ["-m", "train.sweep", *SIX_RUNS]
+    undisturbed = run_python(*command, f"--sweep_dir={tmp_path / 'one'}")
     assert undisturbed.returncode == 1
     other = tmp_path / "other"
-    command = [sys.executable, "-m", "train.sweep", *SMALL, *arguments, f"--sweep_dir={other}"]
+    command.append(f"--sweep_dir={other}")
+    made = {}
     for finished in (1, 3):
         process = subprocess.Popen(
-            command,
+            [sys.executable, *command],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -133,9 +152,17 @@ def test_a_sweep_killed_twice_ends_like_an_undisturbed_one(run_sweep, tmp_path):
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    last = run_sweep(*arguments, f"--sweep_dir={other}")
+        made |= {path: path.stat().st_mtime_ns for path in other.glob("*/summary.json")}
+    last = run_python(*command)
     assert last.returncode == 1
-    assert (other / "table.csv").read_text() == (tmp_path / "one" / "table.csv").read_text()
+    assert "test_examples=1000 failed: --test_examples=1000: there are 360 images" in last.stdout
+    tables = [(folder / "table.csv").read_text() for folder in (other, tmp_path / "one")]
+    assert tables[0] == tables[1]
+    assert len(tables[0].splitlines()) == 7
+    assert len(made) >= 3
+    assert made == {path: path.stat().st_mtime_ns for path in made}
+    logs = "".join(path.read_text() for path in (other / "logs").iterdir())
+    assert "Going on after epoch" in logs
 
 
 def test_an_interrupted_sweep_leaves_no_run_behind(tmp_path):
@@ -169,6 +196,7 @@ def test_an_interrupted_sweep_leaves_no_run_behind(tmp_path):
             ["--sweep_dir=x", "--final=seeds=1"],
             "--final=seeds=1: seeds is no flag to vary; did you mean seed?",
         ),
+        (["--sweep_dir=x", "--grid=seed=1,2", "--seed=3"], "--seed is given and varies in a grid"),
         (["--sweep_dir=x", "--final=seed=1"], "--final chooses by held-out images"),
         (["--sweep_dir=x", "--run_dir=y"], "--run_dir goes with train.run"),
         (["--sweep_dir=x", "--wrkers=2"], "--wrkers is no flag"),

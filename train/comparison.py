@@ -105,7 +105,7 @@ def report(rows: Sequence[Row]) -> str:
 def _summary(directory: RunDirectory) -> Any:
     try:
         return directory.read_json(run_directory.SUMMARY)
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 

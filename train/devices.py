@@ -34,6 +34,9 @@ def start(options: Any) -> Any:
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
+        for gpu in gpus:
+            # Else the first of several runs on a GPU takes all of its memory.
+            tf.config.experimental.set_memory_growth(gpu, True)
         strategy = _strategy(options, len(gpus))
     check_batch_size(options.batch_size, strategy.num_replicas_in_sync)
     if options.deterministic:

@@ -35,13 +35,21 @@ def ray(cpus_per_run: int, gpus_per_run: int) -> Iterator[Submit]:
     """Tasks of a Ray cluster, which gives each its cores and GPUs."""
     import ray
 
-    environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
-    ray.init(log_to_driver=False, runtime_env=environment, logging_level="error")
+    environment = {"PYTHONPATH": str(ROOT)}
+    if not gpus_per_run:
+        # Ray leaves a task that asks for none those of its node.
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    ray.init(log_to_driver=False, runtime_env={"env_vars": environment}, logging_level="error")
     tasks = []
+
+    def execute_and_say_where(arguments: Sequence[str], log: str) -> int | None:
+        with open(log, "a") as output:
+            print(f"On Ray's node {ray.get_runtime_context().get_node_id()}", file=output)
+        return execute(arguments, log)
 
     def submit(arguments: Sequence[str], log: str) -> concurrent.futures.Future:
         # Not tried again by Ray: a sweep that is started again does that.
-        task = ray.remote(execute).options(
+        task = ray.remote(execute_and_say_where).options(
             num_cpus=cpus_per_run, num_gpus=gpus_per_run, max_retries=0
         )
         tasks.append(task.remote(list(arguments), log))

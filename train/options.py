@@ -209,15 +209,15 @@ def define_sweep() -> flags.FlagValues:
         "engine",
         "local",
         "local: processes on this machine. ray: a Ray cluster, that of RAY_ADDRESS if it is set "
-        "and else one started on this machine; its nodes find the checkout and --sweep_dir under "
-        "the same paths.",
+        "and else one started on this machine; its nodes find the checkout, --sweep_dir and "
+        "--data_dir under the same paths.",
         values,
         flags.ArgumentSerializer(),
     )
     for flag, text in (
         ("workers", "Runs at a time, with --engine=local. Default: 1."),
         ("cpus_per_run", "CPU cores that a run takes, with --engine=ray. Default: 1."),
-        ("gpus_per_run", "GPUs that a run takes, with --engine=ray. Default: 0."),
+        ("gpus_per_run", "GPUs that a run takes, with --engine=ray. Default: 0, on CPUs alone."),
     ):
         least = 0 if flag == "gpus_per_run" else 1
         parser = Number(int, at_least=least)

@@ -192,6 +192,9 @@ class RunDirectory:
         old = _by_name((self.path / FLAGS).read_text())
         new = _by_name(self.flags_text)
         names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+        if new.get("--dataset") != "image_folder":
+            # Where the images are kept on this machine; a folder of images is the data set itself.
+            names = [name for name in names if name != "--data_dir"]
         if names:
             differences = ", ".join(
                 f"{name} ({old.get(name, 'not set')} there, {new.get(name, 'not set')} here)"
@@ -199,7 +202,7 @@ class RunDirectory:
             )
             raise UsageError(
                 f"--run_dir={self.path} holds a run with other flags, {differences}: "
-                "name another folder, or start anew there with --overwrite."
+                "name another folder, or start anew there with train.run's --overwrite."
             )
 
 

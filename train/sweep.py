@@ -46,6 +46,7 @@ def _sweep(arguments: Sequence[str]) -> int:
     if common.data_dir is not None:
         common.data_dir = str(Path(common.data_dir).absolute())
     grids, final = grid.parse(sweep.grid), grid.parse(sweep.final, "--final")
+    _check_no_flag_is_in_a_grid(arguments, [*grids, *final])
     runs = grid.runs(grids, common)
     if final:
         if not all(run.flags.validation_fraction for run in runs):
@@ -62,6 +63,14 @@ def _sweep(arguments: Sequence[str]) -> int:
     chosen, _ = comparison.best(rows)
     failed, _ = _train(grid.runs(final, common, chosen.settings), folder / FINAL, sweep)
     return int(failed)
+
+
+def _check_no_flag_is_in_a_grid(arguments: Sequence[str], grids: Sequence[str]) -> None:
+    # Of the command line alone: a grid in a flagfile varies what an earlier flagfile has set.
+    given = {argument.lstrip("-").split("=")[0] for argument in arguments}
+    for name in (name for key in grids for name in key.split(grid.TOGETHER)):
+        if name in given:
+            raise UsageError(f"--{name} is given and varies in a grid: take one of them out.")
 
 
 def _train(runs: Sequence[Run], folder: Path, sweep: Any) -> tuple[bool, list[comparison.Row]]:
@@ -111,16 +120,24 @@ def _execute(
     (folder / LOGS).mkdir(parents=True, exist_ok=True)
     failures: dict[Run, str] = {}
     epochs = {run: run.flags.epochs for run in runs}
+    done = {run: _epochs(directories[run]) for run in runs}
     # Those that another sweep works on take no worker's place meanwhile.
-    elsewhere, futures, done = list(runs), {}, dict.fromkeys(runs, 0)
+    elsewhere, told, futures = list(runs), set(), {}
     with (
         engine as submit,
-        tqdm.tqdm(total=sum(epochs.values()), unit="epoch", disable=None) as progress,
+        tqdm.tqdm(
+            total=sum(epochs.values()), initial=sum(done.values()), unit="epoch", disable=None
+        ) as progress,
     ):
         while futures or elsewhere:
-            for run in [run for run in elsewhere if not _in_use(directories[run])]:
-                elsewhere.remove(run)
-                futures[submit(_arguments(run, folder), _log(folder, run))] = run
+            for run in list(elsewhere):
+                if not _in_use(directories[run]):
+                    elsewhere.remove(run)
+                    futures[submit(_arguments(run, folder), _log(folder, run))] = run
+                elif run not in told:
+                    told.add(run)
+                    said = f"{run.name} is in use by another process: waiting for it"
+                    progress.write(said, file=sys.stderr)
             for future in _finished(futures):
                 run = futures.pop(future)
                 if not future.exception() and future.result() == IN_USE:
@@ -134,11 +151,9 @@ def _execute(
                     progress.write(f"{run.name} failed: {reason}", file=sys.stderr)
             for run in (*futures.values(), *elsewhere):
                 done[run] = _epochs(directories[run])
-            progress.set_postfix_str(
-                f"{len(runs) - len(futures) - len(elsewhere)}/{len(runs)} runs"
-                + (f", {len(failures)} failed" if failures else ""),
-                refresh=False,
-            )
+            over = len(runs) - len(futures) - len(elsewhere)
+            failed = f", {len(failures)} failed" if failures else ""
+            progress.set_postfix_str(f"{over}/{len(runs)} runs{failed}", refresh=False)
             progress.n = sum(done.values())
             progress.refresh()
     return failures
@@ -149,6 +164,9 @@ def _in_use(directory: RunDirectory) -> bool:
         directory.state(overwrite=False)
     except InUseError:
         return True
+    except UsageError:
+        # Of that run, which says so itself.
+        return False
     return False
 
 
