@@ -185,6 +185,8 @@ def test_the_small_reproduction():
         assert [flags.learning_rate_drops, flags.batch_size] == [[4, 6], 128]
         assert (sweep.grid, sweep.final) == (["learning_rate=0.1,0.01"], ["seed=0,1,2"])
         assert published(f"small/{name}") == accuracy
+        header = (FOLDER / f"small/{name}.flags").read_text()
+        assert re.search(r"Cost: 5 runs, about \d+ minutes", header)
 
 
 def test_every_file_is_tested_states_itself_and_has_a_header():
