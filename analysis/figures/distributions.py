@@ -24,14 +24,13 @@ def _channels_of_a_layer(results: Results) -> Drawing:
         seed = group.results[0].flags["seed"]
         whole.set_title(f"{cell.label}: {layer}, seed {seed}")
         whole.set(xlabel="Activation", ylabel="Share")
-        key, first = f"{layer}/activation_channel_histograms", None
+        key = f"{layer}/activation_channel_histograms"
         for i, channel in enumerate(channels[f"{key}/channels"][:10]):
-            axis = drawn.add_subplot(grid[2 * number + i // 5, 2 + i % 5], sharey=first)
-            first = first or axis
+            axis = drawn.add_subplot(grid[2 * number + i // 5, 2 + i % 5])
             rows += _bars(axis, channels, key, i, cell, f"channel {channel}")
             axis.set_title(f"channel {channel}", fontsize=8)
             axis.tick_params(labelsize=7)
-            axis.tick_params(left=i % 5 == 0, labelleft=i % 5 == 0)
+            axis.set_yticks([])
             if i >= 5:
                 axis.set_xlabel("Activation", fontsize=8)
     return Drawing(drawn, rows, _shown(found), missing)
@@ -73,7 +72,7 @@ _BOTH = commands.cells(f"table2/tanh_{order}" for order in ("convention", "swap"
 FIGURES = (
     Figure(
         1,
-        f"Activations of the {CONSECUTIVE}th layer, and of ten of its channels",
+        f"Activations of the {CONSECUTIVE}th layer, and of ten channels, each on its own scale",
         _BOTH,
         _channels_of_a_layer,
     ),

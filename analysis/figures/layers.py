@@ -13,6 +13,8 @@ AXES = {
     "saturation": ("Saturation", (0.0, 1.0)),
     "skewness": ("Skewness", (0.0, None)),
 }
+# Lines that leave their legend room among them.
+FEW = 3
 BOTH = (Cell("convention"), Cell("swap"))
 
 
@@ -118,7 +120,9 @@ def _lines(
     axes.set_xticks(range(1, len(longest) + 1, step), longest[::step], rotation=90, fontsize=8)
     title, limits = AXES[figure]
     axes.set(ylabel=title, ylim=limits, xlabel="Layer")
-    if legend:
+    if legend and len(found) > FEW:
+        axes.legend(ncols=2, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    elif legend:
         axes.legend()
     return rows
 
