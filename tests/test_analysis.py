@@ -272,7 +272,7 @@ def test_a_folder_of_images_stands_in_for_cifar100_alone(make_run, tmp_path):
     page = (analyse(tmp_path, "--figures=6") / "index.html").read_text()
     assert "stand in for it" not in page
     found, _ = results.read(tmp_path / "runs")
-    assert [r.path.name for r in Results(found).group(Cell("swap")).results] == ["real"]
+    assert [r.path.name for r in Results(found).on("cifar100")] == ["real"]
 
 
 def test_a_folder_stands_in_for_the_data_set_of_as_many_classes(make_run, tmp_path):
