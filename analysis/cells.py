@@ -135,12 +135,14 @@ class Results:
 
     def on(self, dataset: str) -> list[Result]:
         """The runs on a data set of the paper's, or on what stands in for it."""
-        classes = CLASSES.get(dataset)
         own = [result for result in self.results if result.flags["dataset"] == dataset]
-        return own or [
+        if own or dataset not in CLASSES:
+            return own
+        return [
             result
             for result in self.results
-            if result.flags["dataset"] == STAND_IN and result.summary.get("classes") == classes
+            if result.flags["dataset"] == STAND_IN
+            and result.summary.get("classes") == CLASSES[dataset]
         ]
 
     def group(self, cell: Cell) -> Group | None:
@@ -184,9 +186,13 @@ def best(results: Sequence[Result]) -> Group | None:
         return None
     whole = [group for group in found if not group.results[0].held_out] or found
     chosen = max(whole, key=lambda group: (group.size, len(group.results), _chosen_by(group)))
-    flags = {name: None for group in whole for name in group.flags}
-    searched = [name for name in flags if len({group.flags.get(name) for group in whole}) > 1]
-    return dataclasses.replace(chosen, alternatives=len(found) - 1, searched=searched)
+    return dataclasses.replace(chosen, alternatives=len(found) - 1, searched=varied(whole))
+
+
+def varied(groups: Sequence[Group]) -> list[str]:
+    """The flags that are not the same in all groups."""
+    flags = {name: None for group in groups for name in group.flags}
+    return [name for name in flags if len({group.flags.get(name) for group in groups}) > 1]
 
 
 def _chosen_by(group: Group) -> float:

@@ -2,7 +2,7 @@
 
 import operator
 
-from analysis.cells import Results, by_settings
+from analysis.cells import Results, by_settings, varied
 from analysis.results import NEEDED
 from keras_bnact.statistics import FIGURES
 
@@ -19,8 +19,7 @@ def overview(results: Results) -> tuple[list[str], list[list[str]]]:
     means of the layers.
     """
     groups = by_settings(results.results)
-    names = {name: None for group in groups for name in group.flags if name not in ALWAYS}
-    varied = [name for name in names if len({group.flags.get(name) for group in groups}) > 1]
+    columns = [*ALWAYS, *(name for name in varied(groups) if name not in ALWAYS)]
     rows = []
     for group in groups:
         accuracy, std = group.accuracy()
@@ -29,12 +28,12 @@ def overview(results: Results) -> tuple[list[str], list[list[str]]]:
         ]
         rows.append(
             [
-                *(group.flags.get(name, "") for name in (*ALWAYS, *varied)),
+                *(group.flags.get(name, "") for name in columns),
                 str(len(group.results)),
                 f"{accuracy:.2f}",
                 "" if std is None else f"{std:.2f}",
                 *(f"{mean:.3f}" for mean, _ in statistics),
             ]
         )
-    headings = [*ALWAYS, *varied, "seeds", "accuracy", "standard deviation", *FIGURES]
+    headings = [*columns, "seeds", "accuracy", "standard deviation", *FIGURES]
     return [heading.replace("_", " ") for heading in headings], sorted(rows)

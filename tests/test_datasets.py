@@ -1,5 +1,6 @@
 """Data sets on real images: scikit-learn's digits, Tiny ImageNet's own files, folders."""
 
+import concurrent.futures
 import io
 import shutil
 import tarfile
@@ -283,13 +284,14 @@ def test_a_data_set_that_cannot_be_had_is_one_sentence(name, tmp_path, monkeypat
         raise urllib.error.URLError("no route\nto host")
 
     monkeypatch.setattr(urllib.request, "urlopen", no_network)
-    with pytest.raises(UsageError) as error:
-        datasets.load(options(name, data_dir=str(tmp_path)))
-    message = str(error.value)
-    assert "\n" not in message
-    assert str(tmp_path) in message
-    assert "no route to host" in message
-    assert list(tmp_path.iterdir()) == []
+    for place in (tmp_path, tmp_path / "new"):
+        with pytest.raises(UsageError) as error:
+            datasets.load(options(name, data_dir=str(place)))
+        message = str(error.value)
+        assert "\n" not in message
+        assert str(place) in message
+        assert "no route to host" in message
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_imagenet_that_is_not_there_is_refused(tmp_path):
@@ -324,13 +326,27 @@ CIFAR = {
 }
 
 
-@pytest.mark.parametrize("name", CIFAR)
-def test_cifar_from_its_archive(name, tmp_path, monkeypatch, rng):
+@pytest.fixture
+def cifar_archive(tmp_path, monkeypatch, rng):
+    """Has `download_and_extract` give a made archive: files' images, and how often it did."""
     import tensorflow_datasets as tfds
 
+    calls = []
+
+    def extract(*_):
+        calls.append(None)
+        return tmp_path / "archive"
+
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *args, **kwargs: io.BytesIO())
+    monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", extract)
+    return lambda name: (write_cifar(tmp_path / "archive", name, rng), calls)
+
+
+def write_cifar(archive, name, rng):
+    """Writes a data set's archive as it was published, with six images a file."""
     folder, train_files, classes = CIFAR[name]
     written = {}
-    place = tmp_path / "archive" / folder
+    place = archive / folder
     place.mkdir(parents=True)
     for file in [*train_files, "test_batch.bin" if name == "cifar10" else "test.bin"]:
         images = rng.integers(0, 256, (6, 3, 32, 32)).astype("uint8")
@@ -344,13 +360,14 @@ def test_cifar_from_its_archive(name, tmp_path, monkeypatch, rng):
     for file in ("batches.meta.txt", "fine_label_names.txt"):
         (place / file).write_text("".join(f"class{i}\n" for i in range(classes)))
     (place / "coarse_label_names.txt").write_text("".join(f"coarse{i}\n" for i in range(20)))
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *args, **kwargs: io.BytesIO())
-    monkeypatch.setattr(
-        tfds.download.DownloadManager, "download_and_extract", lambda *_: tmp_path / "archive"
-    )
+    return written
 
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_cifar_from_its_archive(name, tmp_path, cifar_archive):
+    written, _ = cifar_archive(name)
+    _, train_files, classes = CIFAR[name]
     images = datasets.load(options(name, data_dir=str(tmp_path)))
-
     assert (images.classes, images.size, images.flip) == (classes, 32, True)
     *_, test_file = written
     read = {
@@ -361,6 +378,17 @@ def test_cifar_from_its_archive(name, tmp_path, monkeypatch, rng):
         (int(y), x.tobytes()) for x, y in zip(images.train.images, images.train.labels, strict=True)
     }
     assert read == set().union(*(written[file] for file in train_files))
+
+
+def test_of_runs_that_start_at_once_one_prepares_a_data_set(tmp_path, cifar_archive):
+    _, prepared = cifar_archive("cifar10")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        loaded = [
+            pool.submit(datasets.load, options("cifar10", data_dir=str(tmp_path / "new")))
+            for _ in range(3)
+        ]
+    assert [len(result.result().train.labels) for result in loaded] == [30, 30, 30]
+    assert len(prepared) == 1
 
 
 def add(archive, name, content):

@@ -1,6 +1,7 @@
 """What the data sets of TensorFlow Datasets have in common."""
 
 import contextlib
+import fcntl
 import logging
 import os
 import shutil
@@ -8,6 +9,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ def prepared_builder(
     name: str, options: Any, url: str | None = None, manual_dir: str | None = None
 ) -> Any:
     """The builder of a data set, downloaded and prepared in `--data_dir`.
+
+    Of several runs that find it missing one prepares it, and the others wait.
 
     Args:
         name: The data set's name in TensorFlow Datasets.
@@ -35,27 +39,55 @@ def prepared_builder(
         logging.getLogger(logger).setLevel(logging.ERROR)
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    builder = tfds.builder(name, data_dir=options.data_dir, try_gcs=False)
     root = root_folder(options.data_dir)
-    # TensorFlow Datasets takes an old extraction for a new archive of the same name.
-    extracted = tempfile.TemporaryDirectory()
-    config = tfds.download.DownloadConfig(
-        extract_dir=extracted.name, manual_dir=manual_dir, try_download_gcs=False
-    )
     try:
-        if url is not None and not Path(builder.data_dir).exists():
-            _refuse_without_network(url, root / "downloads")
-        builder.download_and_prepare(download_config=config)
+        with _alone_in(root):
+            return _prepare(name, options.data_dir, url, manual_dir)
     except Exception as error:
-        _remove_leftovers(root, name)
         reason = " ".join(str(error).split())[:200]
         raise UsageError(
-            f"--dataset={name} is not prepared in {builder.data_dir} and could not be prepared "
+            f"--dataset={name} is not prepared in {root / name} and could not be prepared "
             f"({type(error).__name__}: {reason}): give a --data_dir that holds it, or run once "
             "where there is a network."
         ) from error
+
+
+@contextlib.contextmanager
+def _alone_in(root: Path) -> Iterator[None]:
+    """Waits until no other run prepares a data set in the folder, and keeps others from it."""
+    made = not root.exists()
+    root.mkdir(parents=True, exist_ok=True)
+    folder = os.open(root, os.O_RDONLY)
+    try:
+        # On a file system without locks, runs started at once may be in each other's way.
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
     finally:
-        extracted.cleanup()
+        os.close(folder)
+        if made:
+            # Only an empty folder can be removed so.
+            with contextlib.suppress(OSError):
+                root.rmdir()
+
+
+def _prepare(name: str, data_dir: str | None, url: str | None, manual_dir: str | None) -> Any:
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
+    root = root_folder(data_dir)
+    # TensorFlow Datasets takes an old extraction for a new archive of the same name.
+    with tempfile.TemporaryDirectory() as extracted:
+        config = tfds.download.DownloadConfig(
+            extract_dir=extracted, manual_dir=manual_dir, try_download_gcs=False
+        )
+        try:
+            if url is not None and not Path(builder.data_dir).exists():
+                _refuse_without_network(url, root / "downloads")
+            builder.download_and_prepare(download_config=config)
+        except Exception:
+            _remove_leftovers(root, name)
+            raise
     return builder
 
 
