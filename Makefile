@@ -9,7 +9,7 @@ SMALL ?= runs/small
 WORKERS ?= 2
 SMALL_CELLS := $(notdir $(basename $(wildcard train/flagfiles/small/*.flags)))
 
-.PHONY: quickstart reproduce-small test test-slow test-ray lint clean
+.PHONY: quickstart reproduce-small test test-backends test-jax test-torch test-slow test-ray lint clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python -m train.run --width=0.25 --epochs=20 --run_dir=runs/quickstart
@@ -27,6 +27,21 @@ reproduce-small: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not ray"
+
+# TORCH names a build of PyTorch, such as one for the CPU alone.
+TORCH ?= torch
+BACKEND_TESTS := activations batches callbacks gradients histograms layers measuring models \
+	regularizers sites statistics
+
+test-backends: test-jax test-torch
+
+test-jax: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[jax]"
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n auto $(BACKEND_TESTS:%=tests/test_%.py)
+
+test-torch: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . "$(TORCH)"
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -n auto $(BACKEND_TESTS:%=tests/test_%.py)
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow

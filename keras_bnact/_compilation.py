@@ -4,11 +4,15 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import itertools
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
 import keras
+
+from keras_bnact import _backends
+from keras_bnact._sites import Watch
 
 # For each model what it was made of, and by key what was compiled for that.
 _COMPILED: weakref.WeakKeyDictionary[keras.Model, tuple["_Parts", dict[Hashable, Any]]] = (
@@ -38,13 +42,15 @@ def programs(
 ) -> Iterator[tuple[Any, Any]]:
     """Each batch of a stream with what `make` gave for its `signature`, see `compiled_once`.
 
-    Lengths that have differed, in this stream or an earlier one, may be any from then on.
+    Where the backend's programs take any length, lengths that have differed, in this stream or an
+    earlier one, may be any from then on.
     """
     widest = compiled_once(model, (key, "signatures"), dict)
     for batch in stream:
         specs = signature(batch)
-        kind = str(keras.tree.map_structure(lambda spec: (len(spec.shape), spec.dtype), specs))
-        specs = widest[kind] = signature(batch, widest.get(kind))
+        if _backends.current().ANY_LENGTH:
+            kind = str(keras.tree.map_structure(lambda spec: (len(spec.shape), spec.dtype), specs))
+            specs = widest[kind] = _widened(specs, widest.get(kind))
         yield compiled_once(model, (key, str(specs)), functools.partial(make, specs)), batch
 
 
@@ -85,25 +91,26 @@ class Spec:
     dtype: str
 
 
-def signature(batch: Any, other: Any = None) -> Any:
-    """What a batch has in common with all batches to be expected.
+def signature(batch: Any) -> Any:
+    """The `Spec`s of a batch's arrays or tensors, in its nesting."""
+    return keras.tree.map_structure(
+        lambda array: Spec(tuple(array.shape), keras.backend.standardize_dtype(array.dtype)), batch
+    )
+
+
+def _widened(specs: Any, other: Any) -> Any:
+    """The same with None for the number of examples and for every length that has differed.
 
     Args:
-        batch: Arrays or tensors, in any nesting.
-        other: The signature of earlier batches, in the same nesting.
-
-    Returns:
-        `Spec`s in the nesting of `batch`, whose number of examples is None, and so is every
-        length that has differed.
+        specs: A batch's.
+        other: Those of earlier batches, in the same nesting, or None.
     """
 
-    def spec(array, old=None):
-        shape = (None, *array.shape[1:])
-        if old is not None:
-            shape = tuple(a if a == b else None for a, b in zip(shape, old.shape, strict=True))
-        return Spec(shape, keras.backend.standardize_dtype(array.dtype))
+    def widened(spec, old):
+        same = (a if a == b else None for a, b in zip(spec.shape, old.shape, strict=True))
+        return Spec((None, *itertools.islice(same, 1, None)), spec.dtype)
 
-    return keras.tree.map_structure(spec, batch, *([] if other is None else [other]))
+    return keras.tree.map_structure(widened, specs, specs if other is None else other)
 
 
 def forward(model: keras.Model, batch: Any, training: bool) -> Any:
@@ -121,16 +128,11 @@ def forward(model: keras.Model, batch: Any, training: bool) -> Any:
 
 
 def check_built(model: keras.Model) -> None:
-    """Refuses what is no model, has no weights yet, or is on a backend that cannot be measured."""
+    """Refuses what is no model or has no weights yet."""
     if not isinstance(model, keras.Model):
         raise ValueError(
             f"Give a Keras model; got {type(model).__name__}. A saved one is loaded by "
             "keras.saving.load_model."
-        )
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"Models are measured on TensorFlow, and Keras' backend is "
-            f"{keras.backend.backend()}: set KERAS_BACKEND=tensorflow."
         )
     if not model.built:
         raise ValueError(
@@ -140,7 +142,14 @@ def check_built(model: keras.Model) -> None:
 
 
 @contextlib.contextmanager
-def without_penalties(model: keras.Model) -> Iterator[None]:
+def watched(watch: Watch, model: keras.Model) -> Iterator[None]:
+    """Has a model's layers watched, and its penalties left out, for the length of the block."""
+    with watch.installed(model), _without_penalties(model):
+        yield
+
+
+@contextlib.contextmanager
+def _without_penalties(model: keras.Model) -> Iterator[None]:
     """Takes weight and activity regularizers off the model for the length of the block."""
     holders = [(variable, "regularizer") for variable in model.weights]
     holders += [(layer, "activity_regularizer") for layer in model._flatten_layers()]

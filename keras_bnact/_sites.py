@@ -1,11 +1,13 @@
 """Where a model's activations are: found by watching its layers while the model is traced.
 
-Nothing of the model is rewritten. While `Watch.installed` lasts, its layers' `call` methods and
-function-valued `activation` attributes are wrapped on the instances, and put back however the
-block ends; in that time `Watch.recording` collects what the current thread calls.
+Nothing of the model is rewritten. While `Watch.installed` lasts, its layers' `call` methods,
+function-valued `activation` attributes and conversions of inputs are wrapped on the instances, and
+put back however the block ends; in that time `Watch.recording` collects what the current thread
+calls.
 """
 
 import contextlib
+import copy
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +42,8 @@ TRANSPARENT = (
 )
 # What these call is called once for every time step.
 LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
+# With which functional models cast what they are called with.
+FUNCTIONAL_CASTS = "_convert_inputs_to_tensors"
 DENSE_LAYERS = (keras.layers.Dense, keras.layers.EinsumDense)
 
 
@@ -93,84 +97,169 @@ class Site:
     channel_axis: int
 
 
-class Watch:
-    """Watches what a model's layers do.
+class Recording:
+    """What a model's layers did in one pass.
 
     Args:
-        model: A Keras model.
-        scope: Called for the graph that is being made. What a layer does in another one than
-            its model does, such as the body of a loop, cannot be measured and is passed over.
-        origin: Called with a tensor for the one that it is a cast of.
+        scope: What `Watch.scope` gave at its start.
+        perturb: Called with the input of every activation for what to give it instead.
+
+    Attributes:
+        calls: In the order in which they ended.
+        path: The layers that are being called now, from the outside.
     """
 
-    def __init__(self, model: keras.Model, scope: Callable[[], Any], origin: Callable[[Any], Any]):
-        self.scope, self.origin = scope, origin
-        self._model = model
-        self._layers = model._flatten_layers(include_self=False)
-        self._in_blocks = {
-            id(layer.activation) for layer in self._layers if isinstance(layer, BoundedBlock)
-        }
+    def __init__(self, scope: Any, perturb: Callable[[Any], Any]):
+        self.scope, self.perturb = scope, perturb
+        self.calls: list[Call] = []
+        self.path: list[keras.layers.Layer] = []
+        # With what was made itself, whose id nothing else must get.
+        self._origins: dict[int, tuple[Any, Any]] = {}
+
+    def derive(self, made: Any, tensor: Any) -> Any:
+        """Notes that `made` stands for the tensor: is a cast of it, say."""
+        if made is not tensor and hasattr(tensor, "shape"):
+            self._origins[id(made)] = made, tensor
+        return made
+
+    def origin(self, tensor: Any) -> Any:
+        """What the tensor was derived from, in however many steps."""
+        while id(tensor) in self._origins:
+            _, tensor = self._origins[id(tensor)]
+        return tensor
+
+
+class Watch:
+    """Watches what models' layers do.
+
+    Args:
+        scope: Called for what identifies the program that is being made. What a layer does in
+            another one than its model does, such as the body of a loop, cannot be measured and is
+            passed over.
+    """
+
+    def __init__(self, scope: Callable[[], Any]):
+        self.scope = scope
+        self._in_blocks: set[int] = set()
         self._local = threading.local()
 
+    @property
+    def _recording(self) -> Recording | None:
+        return getattr(self._local, "recording", None)
+
     @contextlib.contextmanager
-    def installed(self) -> Iterator[None]:
-        """Wraps what is watched; puts everything back at the end of the block."""
+    def installed(self, model: keras.Model) -> Iterator[None]:
+        """Wraps what is watched of a model; puts everything back at the end of the block."""
+        layers = model._flatten_layers(include_self=False)
+        self._in_blocks = {
+            id(layer.activation) for layer in layers if isinstance(layer, BoundedBlock)
+        }
         with contextlib.ExitStack() as originals:
-            for layer in self._layers:
+
+            def replace(*arguments):
+                originals.enter_context(_replaced(*arguments))
+
+            for layer in layers:
                 # What Keras calls in the place of `call` once a layer is quantized.
                 quantized = getattr(layer, "quantization_mode", None) is not None
                 name = "quantized_call" if quantized else "call"
-                watched = self._watched_call(layer, getattr(layer, name))
-                originals.enter_context(_replaced(layer, name, watched))
-            for layer in [self._model, *self._layers]:
+                replace(layer, name, self._watched_call(layer, getattr(layer, name)))
+                replace(layer, "_dtype_policy", self._watched_policy(layer.dtype_policy))
+            for layer in [model, *layers]:
                 if self._has_activation(layer):
                     function = self._watched_function(layer, layer.activation)
-                    originals.enter_context(_replaced(layer, "activation", function))
+                    replace(layer, "activation", function)
+                # A Sequential model has one within.
+                functional = getattr(layer, "_functional", layer)
+                casts = getattr(functional, FUNCTIONAL_CASTS, None)
+                if casts is not None:
+                    replace(functional, FUNCTIONAL_CASTS, self._watched_casts(casts))
             yield
 
     @contextlib.contextmanager
-    def recording(self) -> Iterator[list[Call]]:
-        """Collects the calls of this thread, in the order in which they end."""
-        self._local.path, self._local.scope = [], self.scope()
-        self._local.calls = calls = []
+    def recording(self, perturb: Callable[[Any], Any] = lambda x: x) -> Iterator[Recording]:
+        """Collects what this thread does."""
+        self._local.recording = Recording(self.scope(), perturb)
         try:
-            yield calls
+            yield self._recording
         finally:
-            del self._local.calls
+            del self._local.recording
 
-    def sites(self, calls: Sequence[Call]) -> list[Site]:
-        """The activations among recorded calls, in order."""
-        finder = _Finder(calls, self.origin)
+    def sites(self, recording: Recording) -> list[Site]:
+        """The activations that were called, in order."""
+        finder = _Finder(recording)
         return [
             finder.site(position)
-            for position, call in enumerate(calls)
+            for position, call in enumerate(recording.calls)
             if call.activation is not None
         ]
+
+    def _watched_policy(self, policy: keras.DTypePolicy) -> keras.DTypePolicy:
+        """One of the layer's own, since other models may have the same."""
+        own, convert = copy.copy(policy), policy.convert_input
+
+        def convert_input(x, *arguments, **keywords):
+            made = convert(x, *arguments, **keywords)
+            return made if self._recording is None else self._recording.derive(made, x)
+
+        own.convert_input = convert_input
+        return own
+
+    def _watched_casts(self, function: Callable) -> Callable:
+        def convert(tensors):
+            made = function(tensors)
+            if self._recording is not None:
+                for one, tensor in zip(made, tensors, strict=True):
+                    self._recording.derive(one, tensor)
+            return made
+
+        return convert
 
     def _watched_call(self, layer: keras.layers.Layer, function: Callable) -> Callable:
         activation = layer if self._is_activation(layer) else None
 
         def call(*arguments, **keywords):
-            if not hasattr(self._local, "calls"):
+            if self._recording is None:
                 return function(*arguments, **keywords)
-            self._local.path.append(layer)
+            self._recording.path.append(layer)
             try:
-                outputs = function(*arguments, **keywords)
-                self._record(layer, activation, arguments, keywords, outputs)
+                return self._called(layer, activation, function, arguments, keywords)
             finally:
-                self._local.path.pop()
-            return outputs
+                self._recording.path.pop()
 
         return call
 
     def _watched_function(self, layer: keras.layers.Layer, function: Callable) -> Callable:
         def activation(*arguments, **keywords):
-            outputs = function(*arguments, **keywords)
-            if hasattr(self._local, "calls") and not isinstance(layer, LOOPS):
-                self._record(layer, function, arguments, keywords, outputs)
-            return outputs
+            if self._recording is None or isinstance(layer, LOOPS):
+                return function(*arguments, **keywords)
+            return self._called(layer, function, function, arguments, keywords)
 
         return activation
+
+    def _called(self, layer, activation, function, arguments, keywords) -> Any:
+        """Calls the function and records that."""
+        recording = self._recording
+        # The model itself is not among what it calls.
+        path = tuple(recording.path) or (layer,)
+        inputs = next(iter((*arguments, *keywords.values())), None)
+        if not hasattr(inputs, "shape") or self.scope() != recording.scope:
+            return function(*arguments, **keywords)
+        if any(isinstance(o, LOOPS) for o in path) or any(map(self._is_activation, path[:-1])):
+            activation = None
+        if activation is not None:
+            inputs = recording.derive(recording.perturb(inputs), inputs)
+            if arguments:
+                arguments = (inputs, *arguments[1:])
+            else:
+                keywords = keywords | {next(iter(keywords)): inputs}
+        outputs = function(*arguments, **keywords)
+        if hasattr(outputs, "shape"):
+            if len(outputs.shape) < 2:
+                activation = None
+            training = keywords.get("training")
+            recording.calls.append(Call(layer, path, activation, inputs, outputs, training))
+        return outputs
 
     def _is_activation(self, layer: keras.layers.Layer) -> bool:
         known = isinstance(layer, ACTIVATION_LAYERS) or id(layer) in self._in_blocks
@@ -186,35 +275,20 @@ class Watch:
             and not _left_out(function)
         )
 
-    def _record(self, layer, activation, arguments, keywords, outputs) -> None:
-        inputs = next(iter((*arguments, *keywords.values())), None)
-        if not hasattr(outputs, "shape") or not hasattr(inputs, "shape"):
-            return
-        if self.scope() != self._local.scope:
-            return
-        # The model itself is not among what it calls.
-        path = tuple(self._local.path) or (layer,)
-        if any(isinstance(o, LOOPS) or self._is_activation(o) for o in path[:-1]):
-            activation = None
-        if len(outputs.shape) < 2:
-            activation = None
-        training = keywords.get("training")
-        self._local.calls.append(Call(layer, path, activation, inputs, outputs, training))
-
 
 class _Finder:
     """Makes sites of recorded calls."""
 
-    def __init__(self, calls: Sequence[Call], origin: Callable[[Any], Any]):
-        self.calls, self.origin = calls, origin
+    def __init__(self, recording: Recording):
+        self.calls, self.origin = recording.calls, recording.origin
         self.producers: dict[int, Call] = {}
         self.normalizations: dict[int, Call] = {}
         self.taken: dict[int, Any] = {}
         self.names: set[str] = set()
-        for call in calls:
+        for call in self.calls:
             if isinstance(call.layer, TRANSPARENT) and call.inputs is not call.outputs:
-                self.taken[id(origin(call.outputs))] = call.inputs
-        for call in calls:
+                self.taken[id(self.origin(call.outputs))] = call.inputs
+        for call in self.calls:
             # The innermost layer that gave a tensor ends first.
             self.producers.setdefault(self._key(call.outputs), call)
             if _is_normalization(call):

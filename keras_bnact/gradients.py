@@ -1,6 +1,7 @@
 """Measuring gradients as training would see them (figure 15 of the paper)."""
 
 import dataclasses
+import functools
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -9,13 +10,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_bnact import records
+from keras_bnact import _backends, records
 from keras_bnact._batches import batches
 from keras_bnact._compilation import (
     check_built,
     forward,
     programs,
-    without_penalties,
+    watched,
 )
 from keras_bnact._names import patterns
 from keras_bnact._sites import Watch, kernels, select
@@ -142,16 +143,15 @@ def measure_gradients(
         raise ValueError(
             f"Model '{model.name}' is not compiled with a loss: call model.compile(loss=...)."
         )
-    from keras_bnact import _tensorflow
-
+    backend = _backends.current()
     chosen, sizes, results = patterns(layers), [], []
-    replicas = model.distribute_strategy.num_replicas_in_sync
+    replicas = backend.replicas(model)
     stream = (
         _with_labels(model, batch)
         for batch in batches(data, batch_size, steps)
         if _examples(batch) >= replicas
     )
-    with _tensorflow.state_restored(model):
+    with backend.state_restored(model):
         for program, batch in programs(
             model, stream, ("gradients", chosen), lambda specs: _Program(model, specs, chosen)
         ):
@@ -186,48 +186,53 @@ class _Program:
     """A model's forward and backward pass, compiled."""
 
     def __init__(self, model: keras.Model, specs: Any, layers: Sequence[str] | None):
-        from keras_bnact import _tensorflow
-
+        backend = _backends.current()
         self.names: list[str] = []
-        replicas = model.distribute_strategy.num_replicas_in_sync
-        watch = Watch(model, _tensorflow.graph, _tensorflow.origin)
+        replicas = backend.replicas(model)
+        watch = Watch(backend.scope)
         # Weak, so that a program does not keep the model alive that it is kept for.
         reference = weakref.ref(model)
 
-        def loss_and_sites(batch, examples):
+        def loss_and_sites(batch, perturb):
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-            with watch.recording() as calls:
+            with watch.recording(perturb) as recording:
                 outputs = forward(reference(), x, training=True)
             loss = reference().compute_loss(x, y, outputs, sample_weight)
+            return loss, [site for site in select(watch.sites(recording), layers) if site.layer]
+
+        def find_names(batch):
+            _, sites = loss_and_sites(batch, lambda x: x)
+            self.names = [site.name for site in sites]
+
+        def scaled_loss(batch, examples, scale, perturb):
+            loss, sites = loss_and_sites(batch, perturb)
             # Keras' loss is the mean over a replica's share, divided by the number of replicas.
             share = ops.shape(keras.tree.flatten(batch)[0])[0]
             loss *= replicas * ops.cast(share, loss.dtype) / ops.cast(examples, loss.dtype)
-            return loss, [site for site in select(watch.sites(calls), layers) if site.layer]
+            targets = [[site.inputs, *kernels(site.layer)] for site in sites]
+            return loss * scale, [site.layer_inputs for site in sites], targets
 
         def step(batch, examples, scale):
-            def scaled_loss():
-                loss, chosen = loss_and_sites(batch, examples)
-                targets = [[site.inputs, *kernels(site.layer)] for site in chosen]
-                return loss * scale, chosen, targets
-
-            chosen, gradients = _tensorflow.gradients(scaled_loss)
-            self.names = [site.name for site in chosen]
+            inputs, gradients = backend.gradients(
+                functools.partial(scaled_loss, batch, examples, scale), reference()
+            )
             outputs = {"input": [], "activation": [], "weight": []}
-            for site, (of_activation, *of_kernels) in zip(chosen, gradients, strict=True):
-                outputs["input"].append(_sum_and_count([site.layer_inputs], 1.0))
+            for layer_inputs, (of_activation, *of_kernels) in zip(inputs, gradients, strict=True):
+                outputs["input"].append(_sum_and_count([layer_inputs], 1.0))
                 outputs["activation"].append(_sum_and_count([of_activation], scale))
-                of_kernels = [_tensorflow.sum_over_replicas(g) for g in of_kernels]
+                of_kernels = [backend.sum_over_replicas(g) for g in of_kernels]
                 outputs["weight"].append(_sum_and_count(of_kernels, scale))
             return {name: ops.stack(rows) for name, rows in outputs.items()}
 
-        with watch.installed(), without_penalties(model):
-            scale = _loss_scale(model)
-            self._run = _tensorflow.compiled(step, model, specs, np.int32(1), scale)
+        within = functools.partial(watched, watch)
+        backend.explore(find_names, within, model, specs)
         if not self.names:
             raise ValueError(
                 "None of the measured activations has a weight layer before it, directly or with "
                 "batch normalization in between."
             )
+        arguments = (np.int32(1), _loss_scale(model))
+        self._run = backend.compiled(step, within, model, specs, *arguments)
 
     def run(self, batch: Any, examples: int, scale: np.float32) -> np.ndarray:
         """The means of one batch, a row for each layer in the order of `FIGURES`."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_bnact import _backends
 from keras_bnact._names import matches, patterns
 from keras_bnact.statistics import LayerHistogram
 
@@ -95,7 +96,8 @@ class Histogram:
             ops.clip(position, 0, self.bins - 1),
         )
         number = ops.cast(position, "int32") + (self.bins + 1) * ops.arange(rows, dtype="int32")
-        counts = ops.bincount(ops.reshape(number, (-1,)), minlength=(self.bins + 1) * rows)
+        numbers = ops.reshape(number, (-1,))
+        counts = _backends.current().bincount(numbers, (self.bins + 1) * rows)
         return ops.reshape(counts, (rows, self.bins + 1))[:, :-1]
 
     def span(

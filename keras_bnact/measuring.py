@@ -13,13 +13,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_bnact import statistics
+from keras_bnact import _backends, statistics
 from keras_bnact._batches import batches, inputs, number_of_batches
 from keras_bnact._compilation import (
     check_built,
     forward,
     programs,
-    without_penalties,
+    watched,
 )
 from keras_bnact._names import patterns
 from keras_bnact._sites import Site, Watch, select
@@ -93,20 +93,19 @@ def measure(
     Reference: equations 1 to 4, section 5.2 and Algorithms 1 and 2 of the paper.
     """
     check_built(model)
-    from keras_bnact import _tensorflow
-
+    backend = _backends.current()
     chosen, histograms = patterns(layers), tuple(histograms)
     stream = map(inputs, batches(data, batch_size, steps))
     progress = _Progress(verbose, number_of_batches(data, batch_size, steps))
     frame = totals = None
-    with _tensorflow.state_restored(model):
+    with backend.state_restored(model):
         for program, batch in programs(
             model,
             stream,
             ("measure", chosen, histograms),
             lambda specs: _Program(model, specs, chosen, histograms),
         ):
-            frame = frame or program.frame(batch, _tensorflow.replicas_agree(model))
+            frame = frame or program.frame(batch, backend.replicas_agree(model))
             result = program.run(batch, frame)
             totals = result if totals is None else totals + result
             progress.add()
@@ -173,21 +172,24 @@ class _Program:
         layers: Sequence[str] | None,
         histograms: tuple[Histogram, ...],
     ):
-        from keras_bnact import _tensorflow
-
+        backend = _backends.current()
         self.layers: list[_Layer] = []
-        self.replicas = model.distribute_strategy.num_replicas_in_sync
-        watch = Watch(model, _tensorflow.graph, _tensorflow.origin)
+        self.replicas = backend.replicas(model)
+        watch = Watch(backend.scope)
         # Weak, so that a program does not keep the model alive that it is kept for.
-        model = weakref.ref(model)
+        reference = weakref.ref(model)
+
+        def sites(batch):
+            with watch.recording() as recording:
+                forward(reference(), batch, training=False)
+            return select(watch.sites(recording), layers)
+
+        def lay_out(batch):
+            self.layers = _lay_out(sites(batch), histograms)
 
         def step(batch, shift, scale, spans, largest_batch):
-            with watch.recording() as calls:
-                forward(model(), batch, training=False)
-            chosen = select(watch.sites(calls), layers)
-            self.layers = _lay_out(chosen, histograms)
             results, counts = [], {}
-            for site, layer in zip(chosen, self.layers, strict=True):
+            for site, layer in zip(sites(batch), self.layers, strict=True):
                 frame = shift[layer.channels], scale[layer.channels]
                 x = ops.moveaxis(site.outputs, site.channel_axis, -1)
                 slope, offset = _affine(site.normalization, x.shape[-1])
@@ -203,12 +205,13 @@ class _Program:
                 for key in results[0]
             }
 
-        with watch.installed(), without_penalties(model()):
-            self._run = _tensorflow.compiled(step, model(), specs, *self.neutral(1).tensors())
+        within = functools.partial(watched, watch)
+        backend.explore(lay_out, within, model, specs)
+        self._run = backend.compiled(step, within, model, specs, *self.neutral(1).tensors())
 
     def neutral(self, largest_batch: int, shared: bool = True) -> _Frame:
         """Shift 0 and scale 1."""
-        channels = self.layers[-1].channels.stop if self.layers else 0
+        channels = self.layers[-1].channels.stop
         histograms = sum(len(layer.histograms) for layer in self.layers)
         return _Frame(
             np.zeros(channels),
@@ -222,8 +225,9 @@ class _Program:
         """What the first batch tells of the channels, of which a part will do for the shift."""
         examples = len(keras.tree.flatten(batch)[0])
         neutral = self.neutral(-(-examples // (self.replicas if shared else 1)), shared)
-        few = keras.tree.map_structure(lambda array: array[:SCOUTS], batch)
-        start = self.run(batch if len(neutral.spans) else few, neutral)
+        if _backends.current().ANY_LENGTH and not len(neutral.spans):
+            batch = keras.tree.map_structure(lambda array: array[:SCOUTS], batch)
+        start = self.run(batch, neutral)
         shift, scale = start.sums.standardisation()
         spans = [
             histogram.span(
@@ -248,7 +252,7 @@ class _Program:
             (
                 _Totals(
                     ChannelSums(result["added"], result["minimum"], result["maximum"]),
-                    [result[key].astype("int64") for key in result if key.startswith("counts")],
+                    [result[f"counts {n}"].astype("int64") for n in range(len(frame.spans))],
                     result["affine"],
                 )
                 for result in self._run(batch, *frame.tensors(), shared=frame.shared)
@@ -316,14 +320,14 @@ def _sums(
     site: Site, x: Any, frame: tuple[Any, Any], slope: Any, offset: Any, largest_batch: Any
 ) -> dict[str, Any]:
     """What `_Totals` adds up, of one batch of one site."""
-    from keras_bnact import _tensorflow
-
     shift, scale = (ops.cast(vector, "float64") for vector in frame)
     vectors = frame
     if site.normalization is not None:
         # Of z, the output is (slope / scale) * z + (slope * shift + offset).
         vectors += (ops.cast(slope / scale, "float32"), ops.cast(slope * shift + offset, "float32"))
-    sums, minimum, maximum = _tensorflow.channel_sums(statistics.terms, x, vectors, largest_batch)
+    sums, minimum, maximum = _backends.current().channel_sums(
+        statistics.terms, x, vectors, largest_batch
+    )
     if site.normalization is None:
         sums = ops.concatenate([sums, sums[-1:]])
     count = functools.reduce(

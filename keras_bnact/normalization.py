@@ -32,17 +32,18 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     Example:
 
+    >>> import keras
     >>> import numpy as np
     >>> from keras_bnact.normalization import BatchNormalization
     >>> outputs = BatchNormalization()(np.eye(4, dtype="float32"), training=True)
-    >>> abs(float(outputs[:, 0].numpy().mean())) < 1e-6
+    >>> abs(float(keras.ops.mean(outputs[:, 0]))) < 1e-6
     True
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if not self._own_kernels_apply(inputs, mask):
             return super().call(inputs, training=training, mask=mask)
-        from keras_bnact import _tensorflow
+        from keras_bnact import _fused
 
         training = bool(training and self.trainable)
         moving_mean = ops.cast(self.moving_mean, "float32")
@@ -51,11 +52,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
         beta = ops.zeros_like(moving_mean) if self.beta is None else self.beta
         gamma, beta = ops.cast(gamma, "float32"), ops.cast(beta, "float32")
         if training and self.synchronized:
-            outputs, mean, variance = _tensorflow.synchronized_batch_normalization(
+            outputs, mean, variance = _fused.synchronized_batch_normalization(
                 inputs, gamma, beta, self.epsilon
             )
         else:
-            outputs, mean, variance = _tensorflow.fused_batch_normalization(
+            outputs, mean, variance = _fused.fused_batch_normalization(
                 inputs, gamma, beta, moving_mean, moving_variance, self.epsilon, training
             )
         if training:
@@ -67,7 +68,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _own_kernels_apply(self, inputs: Any, mask: Any) -> bool:
         if keras.backend.backend() != "tensorflow":
             return False
-        from keras_bnact import _tensorflow
+        from keras_bnact import _fused
 
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         return (
@@ -76,5 +77,5 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and len(inputs.shape) >= 2
             and self.axis in (-1, len(inputs.shape) - 1)
             and dtype == self.compute_dtype
-            and dtype in _tensorflow.FUSED_DTYPES
+            and dtype in _fused.FUSED_DTYPES
         )

@@ -12,6 +12,8 @@ from train import devices
 
 # Which a process that runs tests beside others inherits from the one that started it.
 os.environ.pop(devices.LOG_LEVEL, None)
+# JAX's, for replicas.
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 with devices.native_messages_held_back():
     import keras
     import tensorflow as tf
@@ -40,6 +42,18 @@ SIX_RUNS = [*SMALL_SWEEP, "--epochs=3", "--grid=test_examples=90,91,92,93,94,100
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
+NEEDS_FLOAT64 = pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="JAX has none unless told to take it for everything"
+)
+
+
+def pytest_collection_modifyitems(items):
+    if keras.backend.backend() != "tensorflow":
+        for item in items:
+            if item.get_closest_marker("tensorflow"):
+                item.add_marker(pytest.mark.skip(reason="of TensorFlow alone"))
+
+
 @pytest.fixture(autouse=True)
 def _known_state():
     keras.utils.set_random_seed(0)
@@ -56,6 +70,8 @@ def rng():
 @pytest.fixture
 def two_replicas():
     """A strategy of two devices."""
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("tf.distribute is TensorFlow's")
     return tf.distribute.MirroredStrategy(
         ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
     )
@@ -64,6 +80,8 @@ def two_replicas():
 @pytest.fixture
 def counting():
     """A layer that passes its inputs on and counts how often it is traced."""
+    if keras.backend.backend() == "torch":
+        pytest.skip("PyTorch traces nothing")
 
     class Counting(keras.layers.Layer):
         traces = 0

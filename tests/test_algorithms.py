@@ -10,6 +10,7 @@ from keras_bnact import measure
 from keras_bnact.models import VGG16
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize(("order", "activation"), [("convention", "tanh"), ("swap", "lecun_tanh")])
 def test_the_papers_algorithms_agree(order, activation):
     images, labels = load_digits(return_X_y=True)

@@ -93,6 +93,7 @@ def test_one_trace_for_the_whole_training(data, counting):
     assert counting.traces == traces
 
 
+@pytest.mark.tensorflow
 def test_examples_of_any_length_take_one_trace_more(rng, counting):
     model = keras.Sequential([keras.Input((None, 3)), counting, layers.Dense(2, activation="tanh")])
     model.compile("sgd", "mse")

@@ -6,12 +6,16 @@ import weakref
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from keras import layers
+from differentiation import gradients
+from keras import layers, ops
+from oracle import as_float64
 
 from keras_bnact import BoundedBlock, measure_gradients
 from keras_bnact.models import VGG16
 from keras_bnact.regularizers import WeightDecay
+
+# Of gradients in float16; PyTorch's convolutions add up in it.
+HALF = 0.05 if keras.backend.backend() == "torch" else 0.02
 
 
 def compiled(model, **keywords):
@@ -34,20 +38,20 @@ def by_hand(model, batches):
     block, flatten, logits = model.layers
     rows = []
     for x, y in batches:
-        with tf.GradientTape() as tape:
-            hidden = x = tf.convert_to_tensor(x)
+
+        def loss(offset, x=x, y=y):
+            hidden = x
             for step in block.steps:
                 if step is block.activation:
-                    tape.watch(hidden)
-                    activation_input = hidden
+                    hidden = hidden + offset
                 hidden = (
                     step(hidden, training=True) if step is block.normalization else step(hidden)
                 )
-            outputs = logits(flatten(hidden))
-            loss = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=outputs)
-            )
-        of_kernel, of_activation = tape.gradient(loss, [block.layer.kernel, activation_input])
+            log_probabilities = ops.log_softmax(logits(flatten(hidden)))
+            return -ops.mean(ops.take_along_axis(log_probabilities, y[:, None], axis=1))
+
+        zeros = np.zeros(block.compute_output_shape(x.shape), "float32")
+        of_activation, of_kernel = gradients(loss, [zeros], [block.layer.kernel])
         rows.append([np.abs(tensor).mean() for tensor in (x, of_kernel, of_activation)])
     return np.mean(rows, axis=0)
 
@@ -80,7 +84,7 @@ def test_an_activation_argument_is_seen_from_inside(rng):
     x, y = rng.normal(size=(2, 10, 3)).astype("float32")
     y = y[:, :1]
     (layer,) = measure_gradients(model, (x, y))
-    weights, bias, out, out_bias = (np.asarray(w, "float64") for w in model.weights)
+    weights, bias, out, out_bias = (as_float64(w) for w in model.weights)
     a = np.tanh(x @ weights + bias)
     error = 2 * (a @ out + out_bias - y) / len(x)
     of_activation = (error @ out.T) * (1 - a**2)
@@ -98,7 +102,7 @@ def test_random_seeds_and_metrics_are_put_back_also_on_an_error(rng):
     y = [np.zeros((12, 2), "float32")] * 2
     model.evaluate(x, y, verbose=0)
     variables = model.non_trainable_variables + model.metrics_variables
-    before = [np.array(variable) for variable in variables]
+    before = [ops.convert_to_numpy(variable) for variable in variables]
     assert len(before) >= 3
     one = measure_gradients(model, (x, y))
     again = measure_gradients(model, (x, y))
@@ -111,7 +115,7 @@ def test_random_seeds_and_metrics_are_put_back_also_on_an_error(rng):
     with pytest.raises(RuntimeError, match="midway"):
         measure_gradients(model, failing())
     for old, variable in zip(before, variables, strict=True):
-        np.testing.assert_array_equal(old, np.array(variable))
+        np.testing.assert_array_equal(old, ops.convert_to_numpy(variable))
 
 
 def test_metrics_made_meanwhile_hold_nothing(rng):
@@ -123,7 +127,7 @@ def test_metrics_made_meanwhile_hold_nothing(rng):
     x = rng.normal(size=(12, 3)).astype("float32")
     measure_gradients(model, (x, [np.ones((12, 2), "float32")] * 2))
     for variable in model.metrics_variables:
-        np.testing.assert_array_equal(np.array(variable), 0.0)
+        np.testing.assert_array_equal(ops.convert_to_numpy(variable), 0.0)
 
 
 def test_what_is_compiled_goes_with_the_model(rng):
@@ -156,7 +160,7 @@ def test_float16_does_not_lose_small_gradients(rng):
     full.set_weights(model.get_weights())
     (layer,) = measure_gradients(full, batches)
     assert layer.activation_gradient < 6e-8  # Below float16's smallest number.
-    np.testing.assert_allclose(figures(half), figures(layer), rtol=0.02)
+    np.testing.assert_allclose(figures(half), figures(layer), rtol=HALF)
 
 
 def test_the_loss_scale_is_that_of_the_moment(rng):
@@ -167,7 +171,7 @@ def test_the_loss_scale_is_that_of_the_moment(rng):
     model.optimizer.build(model.trainable_variables)
     model.optimizer.dynamic_scale.assign(8.0)
     (lower,) = measure_gradients(model, data)
-    np.testing.assert_allclose(figures(lower), figures(before), rtol=0.02)
+    np.testing.assert_allclose(figures(lower), figures(before), rtol=HALF)
     model.optimizer.dynamic_scale.assign(1e30)
     (overflowing,) = measure_gradients(model, data)
     assert not np.isfinite(overflowing.weight_gradient)
@@ -180,7 +184,7 @@ def test_two_replicas_equal_one(rng, order, two_replicas):
     single = block_model(order)
     single.set_weights(model.get_weights())
     batches = batches_of(rng, (16, 7))
-    before = [np.array(variable) for variable in model.non_trainable_variables]
+    before = [ops.convert_to_numpy(variable) for variable in model.non_trainable_variables]
     two, one = measure_gradients(model, batches), measure_gradients(single, batches)
     np.testing.assert_allclose(figures(two[0]), figures(one[0]), rtol=1e-5)
     for old, variable in zip(before, model.non_trainable_variables, strict=True):

@@ -43,11 +43,11 @@ def imports_of(path):
 
 
 MEASURING = [
+    "keras_bnact._backends",
     "keras_bnact._batches",
     "keras_bnact._compilation",
     "keras_bnact._names",
     "keras_bnact._sites",
-    "keras_bnact._tensorflow",
     "keras_bnact.histograms",
     "keras_bnact.records",
     "keras_bnact.statistics",
@@ -55,22 +55,27 @@ MEASURING = [
 # Which of our modules a part may import; a name stands for all below it.
 MAY_IMPORT = {
     "keras_bnact/activations.py": [],
-    "keras_bnact/_tensorflow.py": [],
+    "keras_bnact/_backends/*.py": ["keras_bnact._backends"],
+    "keras_bnact/_fused.py": ["keras_bnact._backends"],
     "keras_bnact/regularizers.py": [],
     "keras_bnact/export.py": [],
-    "keras_bnact/normalization.py": ["keras_bnact._tensorflow"],
+    "keras_bnact/normalization.py": ["keras_bnact._fused"],
     "keras_bnact/layers.py": ["keras_bnact.activations", "keras_bnact.normalization"],
     "keras_bnact/records.py": [],
     "keras_bnact/statistics.py": ["keras_bnact.records"],
     "keras_bnact/_batches.py": [],
-    "keras_bnact/_compilation.py": [],
+    "keras_bnact/_compilation.py": ["keras_bnact._backends", "keras_bnact._sites"],
     "keras_bnact/_names.py": [],
     "keras_bnact/_sites.py": [
         "keras_bnact._names",
         "keras_bnact.activations",
         "keras_bnact.layers",
     ],
-    "keras_bnact/histograms.py": ["keras_bnact._names", "keras_bnact.statistics"],
+    "keras_bnact/histograms.py": [
+        "keras_bnact._backends",
+        "keras_bnact._names",
+        "keras_bnact.statistics",
+    ],
     "keras_bnact/measuring.py": MEASURING,
     "keras_bnact/gradients.py": MEASURING,
     "keras_bnact/callbacks.py": [
@@ -119,13 +124,26 @@ def test_imports_point_one_way(pattern):
             assert fits or not ours, f"{path.relative_to(ROOT)} imports {name}"
 
 
-def test_only_named_modules_know_tensorflow():
+KNOWS_A_BACKEND = {
+    "tensorflow": {
+        "_backends/tensorflow.py",
+        "_backends/tensorflow_sums.py",
+        "_fused.py",
+        "export.py",
+    },
+    "jax": {"_backends/jax.py"},
+    "torch": {"_backends/torch.py"},
+}
+
+
+@pytest.mark.parametrize("backend", KNOWS_A_BACKEND)
+def test_only_named_modules_know_a_backend(backend):
     knowing = {
-        path.relative_to(ROOT).as_posix()
+        path.relative_to(ROOT / "keras_bnact").as_posix()
         for path in (ROOT / "keras_bnact").rglob("*.py")
-        if any(name.split(".")[0] == "tensorflow" for name in imports_of(path))
+        if any(name.split(".")[0] == backend for name in imports_of(path))
     }
-    assert knowing == {"keras_bnact/_tensorflow.py", "keras_bnact/export.py"}
+    assert knowing == KNOWS_A_BACKEND[backend]
 
 
 def test_importing_the_package_imports_nothing_heavy(run_python):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
-from oracle import DEEP, affine, assert_measured, names, predict, randomize
+from oracle import DEEP, affine, as_float64, assert_measured, names, predict, randomize
 
 from keras_bnact import BoundedBlock, measure
 from keras_bnact.models import VGG16
@@ -95,9 +95,9 @@ def test_subclassed_models_with_named_inputs(rng):
     randomize(model.norm, rng)
     stem, hidden, leaky = measure(model, x, batch_size=4)
     assert (stem.name, hidden.name, leaky.name) == ("stem", "hidden", "leaky")
-    a = np.asarray(model.stem.activation(model.stem.layer(x["signal"])), "float64")
+    a = as_float64(model.stem.activation(model.stem.layer(x["signal"])))
     assert_measured(stem, a, affine(model.stem.normalization, a))
-    a = np.asarray(model.hidden(model.stem(x["signal"])), "float64")
+    a = as_float64(model.hidden(model.stem(x["signal"])))
     assert_measured(hidden, a, affine(model.norm, a))
     assert leaky.activation == "LeakyReLU"
     assert leaky.bound is None

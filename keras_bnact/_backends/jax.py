@@ -1,0 +1,145 @@
+"""Programs on JAX, which take the model's variables as arguments and give none back."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.extend
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+ANY_LENGTH = False
+
+
+def scope() -> Any:
+    return jax.extend.core.get_opaque_trace_state()
+
+
+def explore(function: Callable, within: Callable, model: Any, specs: Any) -> None:
+    variables = _variables(model)
+
+    def stateless(values, batch):
+        with _holding(variables, values):
+            function(batch)
+
+    batch = jax.tree.map(lambda spec: jax.ShapeDtypeStruct(spec.shape, spec.dtype), specs)
+    with within(model), _float64(), keras.StatelessScope():
+        jax.eval_shape(stateless, [variable.value for variable in variables], batch)
+
+
+def compiled(
+    function: Callable, within: Callable, model: Any, specs: Any, *arguments: Any
+) -> Callable:
+    variables = _variables(model)
+
+    def stateless(values, batch, *arguments):
+        with _holding(variables, values):
+            return function(batch, *arguments)
+
+    def values():
+        return [variable.value for variable in variables]
+
+    batch = jax.tree.map(lambda spec: jax.ShapeDtypeStruct(spec.shape, spec.dtype), specs)
+    # In a scope of its own, since variables that are made in the trace, a metric's, would
+    # otherwise get their first values there.
+    with within(model), _float64(), keras.StatelessScope():
+        program = jax.jit(stateless).lower(values(), batch, *arguments).compile()
+
+    def run(batch, *arguments, shared=True):
+        batch = jax.tree.map(lambda array, spec: np.asarray(array, spec.dtype), batch, specs)
+        with _float64():
+            outputs = program(values(), batch, *arguments)
+        return [{name: np.asarray(value) for name, value in outputs.items()}]
+
+    return run
+
+
+def channel_sums(
+    terms: Callable, x: Any, vectors: tuple[Any, ...], largest_batch: Any
+) -> tuple[Any, Any, Any]:
+    if x.dtype in (jnp.float16, jnp.bfloat16):
+        # XLA would leave out the rounding of an activation that nothing else reads.
+        info = jnp.finfo(x.dtype)
+        x = jax.lax.reduce_precision(x, info.nexp, info.nmant)
+    x = jnp.reshape(x, (-1, x.shape[-1])).astype(jnp.float64)
+    sums = [jnp.sum(summand, axis=0) for summand in terms(x, *vectors)]
+    return jnp.stack(sums), jnp.min(x, axis=0), jnp.max(x, axis=0)
+
+
+def bincount(x: Any, length: int) -> Any:
+    return jnp.bincount(x, length=length)
+
+
+def gradients(function: Callable, model: Any) -> tuple[Any, list[list[Any]]]:
+    # JAX has no gradient by what is computed on the way. Zeros are added to it, and stand for it.
+    variables = _variables(model)
+    values = [variable.value for variable in variables]
+    specs: list[jax.ShapeDtypeStruct] = []
+    places: list[list[tuple[int, int]]] = []
+
+    def note(x):
+        specs.append(jax.ShapeDtypeStruct(x.shape, x.dtype))
+        return x
+
+    def explored(values):
+        with _holding(variables, values):
+            function(note)
+
+    def scalar(zeros, values):
+        made: list[Any] = []
+
+        def perturb(x):
+            made.append(x + zeros[len(made)])
+            return made[-1]
+
+        with _holding(variables, values):
+            result, others, targets = function(perturb)
+        number = {id(x): (0, n) for n, x in enumerate(made)}
+        number |= {id(variable): (1, n) for n, variable in enumerate(variables)}
+        places[:] = [[number[id(target)] for target in some] for some in targets]
+        return result, others
+
+    jax.eval_shape(explored, values)
+    zeros = [jnp.zeros(spec.shape, spec.dtype) for spec in specs]
+    differentiate = jax.grad(scalar, argnums=(0, 1), has_aux=True, allow_int=True)
+    found, others = differentiate(zeros, values)
+    return others, [[_or_nan(found[which][n]) for which, n in some] for some in places]
+
+
+@contextlib.contextmanager
+def state_restored(model: Any) -> Iterator[None]:
+    # Programs give no state back.
+    yield
+
+
+def replicas(model: Any) -> int:
+    # A program is one, on however many devices.
+    return 1
+
+
+def replicas_agree(model: Any) -> bool:
+    return True
+
+
+def sum_over_replicas(x: Any) -> Any:
+    return x
+
+
+def _variables(model: Any) -> list[keras.Variable]:
+    return list({id(v): v for v in [*model.variables, *model.metrics_variables]}.values())
+
+
+def _holding(variables: list[keras.Variable], values: list[Any]) -> keras.StatelessScope:
+    return keras.StatelessScope(zip(variables, values, strict=True), collect_losses=True)
+
+
+def _float64() -> contextlib.AbstractContextManager:
+    """Without which JAX takes float32 for float64."""
+    return jax.enable_x64(True)
+
+
+def _or_nan(gradient: Any) -> Any:
+    """NaN for what has none, an integer."""
+    return jnp.nan if gradient.dtype == jax.dtypes.float0 else gradient

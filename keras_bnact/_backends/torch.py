@@ -1,0 +1,106 @@
+"""Programs on PyTorch, which are run as they are written."""
+
+import contextlib
+import math
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+
+from keras_bnact._backends import state
+
+ANY_LENGTH = False
+# Elements summed at a time: seven float64 tensors of 16 MB.
+ELEMENTS = 2**21
+
+
+def scope() -> Any:
+    return None
+
+
+def explore(function: Callable, within: Callable, model: Any, specs: Any) -> None:
+    zeros = keras.tree.map_structure(lambda spec: np.zeros(spec.shape, spec.dtype), specs)
+    with within(model), state_restored(model), torch.no_grad():
+        function(keras.tree.map_structure(_tensor, zeros, specs))
+
+
+def compiled(
+    function: Callable, within: Callable, model: Any, specs: Any, *arguments: Any
+) -> Callable:
+    # Weak, so that the program does not keep the model alive.
+    reference = weakref.ref(model)
+
+    def run(batch, *arguments, shared=True):
+        batch = keras.tree.map_structure(_tensor, batch, specs)
+        arguments = [keras.ops.convert_to_tensor(argument) for argument in arguments]
+        with within(reference()), torch.no_grad():
+            outputs = function(batch, *arguments)
+        return [{name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}]
+
+    return run
+
+
+def channel_sums(
+    terms: Callable, x: Any, vectors: tuple[Any, ...], largest_batch: Any
+) -> tuple[Any, Any, Any]:
+    channels = x.shape[-1]
+    vectors = [vector.to(torch.float64) for vector in vectors]
+    sums, minimum, maximum = [], [], []
+    for part in torch.reshape(x, (-1, channels)).split(max(1, ELEMENTS // channels)):
+        part = part.to(torch.float64)
+        sums.append(torch.stack([summand.sum(0) for summand in terms(part, *vectors)]))
+        minimum.append(part.amin(0))
+        maximum.append(part.amax(0))
+    return sum(sums), torch.stack(minimum).amin(0), torch.stack(maximum).amax(0)
+
+
+def bincount(x: Any, length: int) -> Any:
+    return torch.bincount(x, minlength=length)
+
+
+def gradients(function: Callable, model: Any) -> tuple[Any, list[list[Any]]]:
+    with torch.enable_grad():
+        scalar, others, targets = function(lambda x: x)
+        flat = [
+            target.value if isinstance(target, keras.Variable) else target
+            for target in keras.tree.flatten(targets)
+        ]
+        found = torch.autograd.grad(scalar, flat, allow_unused=True)
+    found = [torch.tensor(math.nan) if gradient is None else gradient for gradient in found]
+    return others, keras.tree.pack_sequence_as(targets, found)
+
+
+@contextlib.contextmanager
+def state_restored(model: Any) -> Iterator[None]:
+    old = [(variable, variable.value.clone()) for variable in state(model)]
+    known = {id(variable) for variable, _ in old}
+    try:
+        # Keras' dropout takes PyTorch's own random numbers.
+        with torch.random.fork_rng():
+            yield
+    finally:
+        for variable, value in old:
+            variable.assign(value)
+        for variable in state(model):
+            if id(variable) not in known:
+                # A metric that was made meanwhile.
+                variable.assign(torch.zeros_like(variable.value))
+
+
+def replicas(model: Any) -> int:
+    return 1
+
+
+def replicas_agree(model: Any) -> bool:
+    return True
+
+
+def sum_over_replicas(x: Any) -> Any:
+    return x
+
+
+def _tensor(array: Any, spec: Any) -> Any:
+    return keras.ops.convert_to_tensor(array, spec.dtype)
