@@ -16,7 +16,7 @@ from conftest import SMALL_RUN as SMALL
 from test_options import MISTAKES
 
 from keras_bnact import measure, measure_gradients
-from train import options, run, training
+from train import options, run, schedule
 
 MEASURED = ["--epochs=4", "--statistics_every=2"]
 
@@ -320,15 +320,15 @@ def test_overwrite_starts_anew(train, tmp_path):
 
 
 def test_learning_rate_falls_to_a_tenth_at_each_drop():
-    rates = [training.learning_rate(0.1, [2, 4], epoch) for epoch in range(6)]
+    rates = [schedule.learning_rate(0.1, [2, 4], epoch) for epoch in range(6)]
     assert rates == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
 
 
 def test_stopping_early_asks_the_history_alone():
     history = [{"val_accuracy": accuracy} for accuracy in (0.1, 0.5, 0.4, 0.5, 0.6)]
-    stops = [training.stops_early(history[:count], 2) for count in range(6)]
+    stops = [schedule.stops_early(history[:count], 2) for count in range(6)]
     assert stops == [False, False, False, False, True, False]
-    assert not training.stops_early(history, None)
+    assert not schedule.stops_early(history, None)
 
 
 def test_help_and_mistakes_answer_before_keras_is_imported(run_python, tmp_path):

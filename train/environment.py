@@ -3,16 +3,16 @@
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras_bnact
-from train import devices
 
-PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "scikit-learn")
+PACKAGES = ("tensorflow", "jax", "keras", "numpy", "tensorflow-datasets", "scikit-learn")
 
 
-def describe(seed: int, replicas: int) -> dict[str, Any]:
+def describe(seed: int, replicas: int, devices: Sequence[str]) -> dict[str, Any]:
     """Plain values, for `environment.json`; a package or commit that is not there is null."""
     changes = _git("status", "--porcelain", "--untracked-files=no")
     return {
@@ -20,7 +20,7 @@ def describe(seed: int, replicas: int) -> dict[str, Any]:
         "platform": platform.platform(),
         "keras_bnact": keras_bnact.__version__,
         **{name: _version(name) for name in PACKAGES},
-        "devices": devices.describe(),
+        "devices": list(devices),
         "replicas": replicas,
         "seed": seed,
         "git_commit": _git("rev-parse", "HEAD"),

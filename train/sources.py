@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from train import augmentation
 from train.errors import UsageError
+from train.moments import channel_moments
 
 TEST_BATCH_SIZE = 256
 # Images that the standardisation of a source that is not in memory is measured on.
@@ -100,7 +101,7 @@ class ArraySource(Source):
         return starts.map(load).prefetch(tf.data.AUTOTUNE)
 
     def channel_moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        return _moments(self.images[i : i + 1000] for i in range(0, len(self), 1000))
+        return channel_moments(self.images[i : i + 1000] for i in range(0, len(self), 1000))
 
 
 class _StreamedSource(Source):
@@ -136,7 +137,7 @@ class _StreamedSource(Source):
     def channel_moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         chosen = np.random.default_rng(0).permutation(len(self))[:MOMENT_EXAMPLES]
         batches = self.take(np.sort(chosen)).test_batches()
-        return _moments(images for images, _ in batches.as_numpy_iterator())
+        return channel_moments(images for images, _ in batches.as_numpy_iterator())
 
     def _load_test(self, encoded, label):
         return augmentation.centre_crop(encoded, self.size), label
@@ -318,15 +319,3 @@ def _fold(seed: Any, number: Any) -> Any:
 
 def _permutation(length: Any, seed: Any) -> Any:
     return tf.random.experimental.stateless_shuffle(tf.range(length), seed, alg="philox")
-
-
-def _moments(batches: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    count, total, squares = 0, np.zeros(3), np.zeros(3)
-    for batch in batches:
-        pixels = batch.reshape(-1, 3).astype("float64")
-        count += len(pixels)
-        total += pixels.sum(axis=0)
-        squares += np.square(pixels).sum(axis=0)
-    mean = total / count
-    variance = np.maximum(squares / count - np.square(mean), 0.0)
-    return tuple(mean.tolist()), tuple(variance.tolist())

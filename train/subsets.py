@@ -3,15 +3,19 @@
 Both are drawn with a fixed seed, so that runs with different seeds see the same images.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from train.errors import UsageError
-from train.sources import Source
+
+if TYPE_CHECKING:
+    from train.sources import Source
 
 SUBSET_SEED = 0
 
 
-def balanced(source: Source, count: int | None, flag: str) -> Source:
+def balanced(source: "Source", count: int | None, flag: str) -> "Source":
     """So many images, as many of each class as can be; all where `count` is None.
 
     Raises:
@@ -31,7 +35,7 @@ def balanced_indices(labels: np.ndarray, count: int) -> np.ndarray:
     return np.sort(order[np.argsort(rank[order], kind="stable")][:count])
 
 
-def hold_out(source: Source, fraction: float) -> tuple[Source, Source | None]:
+def hold_out(source: "Source", fraction: float) -> tuple["Source", "Source | None"]:
     """The source without, and then with only, a `fraction` of the images of every class.
 
     Raises:

@@ -1,6 +1,5 @@
 """One run: a model trained on a data set, from wherever it stopped to its results."""
 
-import statistics
 import sys
 import time
 from typing import Any
@@ -9,14 +8,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_bnact import export_saved_model, measure, models
+from keras_bnact import export_saved_model, measure
 from keras_bnact.statistics import FIGURES
-from train import datasets, environment, measurements, options, run_directory
+from train import datasets, devices, environment, measurements, run_directory
 from train.checkpoint import Checkpoint
 from train.datasets import ImageSet
+from train.network import build, set_loss
+from train.progress import METRICS, Progress
 from train.run_directory import RunDirectory
-
-METRICS = ("loss", "cross_entropy", "accuracy")
+from train.schedule import learning_rate, stops_early
 
 
 def run(flags: Any, directory: RunDirectory, strategy: Any) -> dict[str, Any]:
@@ -25,16 +25,18 @@ def run(flags: Any, directory: RunDirectory, strategy: Any) -> dict[str, Any]:
     replicas = strategy.num_replicas_in_sync
     with strategy.scope():
         model = build(flags, images, synchronized=replicas > 1)
-        _compile(model, keras.optimizers.SGD(flags.learning_rate, momentum=flags.momentum))
+        set_loss(model, keras.optimizers.SGD(flags.learning_rate, momentum=flags.momentum))
         # Built at once, so that a checkpoint finds its state to restore.
         model.optimizer.build(model.trainable_variables)
     # What is saved is the network for one device, without an optimizer. It is what is judged
     # too: Keras cannot evaluate a last batch that leaves a replica without images.
     network = build(flags, images, synchronized=False)
     judge = keras.Model(network.inputs, network.outputs)
-    _compile(judge, optimizer=None)
+    set_loss(judge, optimizer=None)
     directory.create(flags.overwrite)
-    directory.write_json(run_directory.ENVIRONMENT, environment.describe(flags.seed, replicas))
+    directory.write_json(
+        run_directory.ENVIRONMENT, environment.describe(flags.seed, replicas, devices.describe())
+    )
     checkpoint = Checkpoint(model, directory.path / run_directory.CHECKPOINT)
     _announce(flags, images, model, checkpoint)
     fit(model, judge, flags, images, checkpoint, directory)
@@ -47,38 +49,18 @@ def run(flags: Any, directory: RunDirectory, strategy: Any) -> dict[str, Any]:
     measured = measure(
         judge, images.test.test_batches(), histograms=measurements.histograms(judge, flags.seed)
     )
-    if not checkpoint.measured:
-        checkpoint.add(measurements.tables(checkpoint.epochs, measured, model, images, flags))
-    summary = summarize(judge, images, checkpoint, flags.batch_size)
-    summary["statistics"] = measured.means()
-    directory.write_csv(run_directory.HISTORY, checkpoint.history)
-    for name, rows in checkpoint.layers.items():
-        directory.write_csv(name, rows)
+    progress, means = checkpoint.progress, measured.means()
+    if not progress.measured:
+        tables = measurements.tables(progress.epochs, measured, model, images, flags)
+        progress.add_layers(tables)
+    progress.write(directory)
+    summary = progress.summarize(
+        images, flags.batch_size, judge.count_params(), _tested(judge, images, progress), means
+    )
     measurements.write_channels(measured, directory)
     directory.write_json(run_directory.SUMMARY, summary)
     tf.io.gfile.rmtree(str(directory.path / run_directory.CHECKPOINT))
     return summary
-
-
-def build(flags: Any, images: ImageSet, synchronized: bool) -> keras.Model:
-    """The network that the flags name, from images in 0 to 255 to logits."""
-    function, arguments = options.MODELS[flags.model]
-    standardisation = keras.layers.Normalization(
-        mean=images.mean, variance=images.variance, dtype="float32", name="standardisation"
-    )
-    return getattr(models, function)(
-        **arguments,
-        activation=flags.activation,
-        order=flags.order,
-        width=flags.width,
-        classes=images.classes,
-        input_shape=(images.size, images.size, 3),
-        weight_decay=flags.weight_decay,
-        gamma_weight_decay=flags.gamma_weight_decay,
-        beta_weight_decay=flags.beta_weight_decay,
-        synchronized=synchronized,
-        preprocessing=standardisation,
-    )
 
 
 def fit(
@@ -94,8 +76,9 @@ def fit(
     After each, `judge` takes the model's weights and is evaluated on the held-out images where
     there are some, else on the test images.
     """
-    epochs = range(checkpoint.epochs, flags.epochs)
-    if not epochs or stops_early(checkpoint.history, flags.early_stopping_patience):
+    progress = checkpoint.progress
+    epochs = range(progress.epochs, flags.epochs)
+    if not epochs or stops_early(progress.history, flags.early_stopping_patience):
         return
     model.fit(
         images.train.training_batches(flags.batch_size, epochs, flags.seed, images.flip),
@@ -107,9 +90,9 @@ def fit(
                 lambda epoch: learning_rate(flags.learning_rate, flags.learning_rate_drops, epoch)
             ),
             _Evaluate(judge, images),
-            *([_Measure(judge, flags, images, checkpoint)] if flags.statistics_every else []),
+            *([_Measure(judge, flags, images, progress)] if flags.statistics_every else []),
             _Record(checkpoint, directory),
-            _StopEarly(checkpoint, flags.early_stopping_patience),
+            _StopEarly(progress, flags.early_stopping_patience),
             keras.callbacks.TensorBoard(
                 directory.path / run_directory.TENSORBOARD, write_graph=False, profile_batch=0
             ),
@@ -119,60 +102,11 @@ def fit(
     )
 
 
-def learning_rate(initial: float, drops: list[int], epoch: int) -> float:
-    """The learning rate of an epoch counted from 0: a tenth after every drop passed."""
-    return initial / 10 ** sum(epoch >= drop for drop in drops)
-
-
-def stops_early(history: list[dict[str, float]], patience: int | None) -> bool:
-    """Whether the last `patience` epochs brought no better validation accuracy.
-
-    Asked of the history alone, so that a resumed run stops where an undisturbed one would.
-    """
-    if patience is None:
-        return False
-    accuracies = [row["val_accuracy"] for row in history]
-    return len(accuracies) > patience and (
-        max(accuracies[-patience:]) <= max(accuracies[:-patience])
-    )
-
-
-def summarize(
-    judge: keras.Model, images: ImageSet, checkpoint: Checkpoint, batch_size: int
-) -> dict[str, Any]:
-    """Final figures of each part, and the speed.
-
-    Those of the training set are the last epoch's running means, on augmented images.
-    """
-    last = checkpoint.history[-1]
-    summary: dict[str, Any] = {"epochs": checkpoint.epochs}
-    summary["train"] = {name: last[name] for name in METRICS}
+def _tested(judge: keras.Model, images: ImageSet, progress: Progress) -> dict[str, float]:
+    """The figures on the test images, of which each epoch has them unless some are held out."""
     if images.validation:
-        summary["validation"] = {name: last[f"val_{name}"] for name in METRICS}
-        figures = judge.evaluate(images.test.test_batches(), verbose=0, return_dict=True)
-        summary["test"] = {name: figures[name] for name in METRICS}
-    else:
-        summary["test"] = {name: last[f"test_{name}"] for name in METRICS}
-    examples = len(images.train) // batch_size * batch_size
-    # The first epoch traces and compiles.
-    seconds = statistics.median(checkpoint.seconds[1:] or checkpoint.seconds)
-    summary["images_per_second"] = round(examples / seconds, 1)
-    summary["seconds"] = round(checkpoint.total_seconds, 1)
-    summary["parameters"] = judge.count_params()
-    summary["classes"] = images.classes
-    return summary
-
-
-def _compile(model: keras.Model, optimizer: keras.optimizers.Optimizer | None) -> None:
-    # The metric is the cross-entropy alone; Keras' loss holds the weight penalties too.
-    model.compile(
-        optimizer,
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[
-            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-        ],
-    )
+        return judge.evaluate(images.test.test_batches(), verbose=0, return_dict=True)
+    return {name: progress.history[-1][f"test_{name}"] for name in METRICS}
 
 
 class _Evaluate(keras.callbacks.Callback):
@@ -197,20 +131,20 @@ class _Measure(keras.callbacks.Callback):
     checkpoint, so that a resumed run writes what an undisturbed one does.
     """
 
-    def __init__(self, judge: keras.Model, flags: Any, images: ImageSet, checkpoint: Checkpoint):
+    def __init__(self, judge: keras.Model, flags: Any, images: ImageSet, progress: Progress):
         super().__init__()
-        self.judge, self.flags, self.images, self.checkpoint = judge, flags, images, checkpoint
+        self.judge, self.flags, self.images, self.progress = judge, flags, images, progress
         self.batches = images.test.test_batches()
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 0 or (epoch + 1) % self.flags.statistics_every == 0:
             measured = measure(self.judge, self.batches, verbose=0)
-            self.checkpoint.add(
+            self.progress.add_layers(
                 measurements.tables(epoch + 1, measured, self.model, self.images, self.flags)
             )
             logs |= measured.means()
         else:
-            logs |= {name: self.checkpoint.history[-1][name] for name in FIGURES}
+            logs |= {name: self.progress.history[-1][name] for name in FIGURES}
 
 
 class _Record(keras.callbacks.Callback):
@@ -231,19 +165,18 @@ class _Record(keras.callbacks.Callback):
         rate = float(str(np.float32(logs["learning_rate"])))
         row = {"epoch": epoch + 1, **logs, "learning_rate": rate}
         total = time.perf_counter() - self.began
-        self.checkpoint.save(row, self.trained - self.began, total)
-        self.directory.write_csv(run_directory.HISTORY, self.checkpoint.history)
-        for name, rows in self.checkpoint.layers.items():
-            self.directory.write_csv(name, rows)
+        self.checkpoint.progress.add_epoch(row, self.trained - self.began, total)
+        self.checkpoint.save()
+        self.checkpoint.progress.write(self.directory)
 
 
 class _StopEarly(keras.callbacks.Callback):
-    def __init__(self, checkpoint: Checkpoint, patience: int | None):
+    def __init__(self, progress: Progress, patience: int | None):
         super().__init__()
-        self.checkpoint, self.patience = checkpoint, patience
+        self.progress, self.patience = progress, patience
 
     def on_epoch_end(self, epoch, logs=None):
-        if stops_early(self.checkpoint.history, self.patience):
+        if stops_early(self.progress.history, self.patience):
             self.model.stop_training = True
 
 
@@ -255,6 +188,6 @@ def _announce(flags: Any, images: ImageSet, model: keras.Model, checkpoint: Chec
         f"{flags.model}: {flags.activation}, {flags.order}, width {flags.width:g}, "
         f"{model.count_params():,} parameters"
     )
-    if checkpoint.epochs:
-        print(f"Going on after epoch {checkpoint.epochs} of {flags.epochs}")
+    if checkpoint.progress.epochs:
+        print(f"Going on after epoch {checkpoint.progress.epochs} of {flags.epochs}")
     sys.stdout.flush()

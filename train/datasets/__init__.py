@@ -68,13 +68,22 @@ def load(options: Any) -> ImageSet:
     """
     import tensorflow as tf
 
-    from train import subsets
-
     try:
         images = _module(options.dataset).load(options)
     except tf.errors.OpError as error:
         reason = " ".join(error.message.split())[:200]
         raise UsageError(f"--dataset={options.dataset} cannot be read: {reason}.") from error
+    return selected(images, options)
+
+
+def selected(images: ImageSet, options: Any) -> ImageSet:
+    """The subset and the held-out part that the flags ask for, with what standardises them.
+
+    Raises:
+        UsageError: Where there are fewer images than asked for.
+    """
+    from train import subsets
+
     train = subsets.balanced(images.train, options.train_examples, "--train_examples")
     test = subsets.balanced(images.test, options.test_examples, "--test_examples")
     train, validation = subsets.hold_out(train, options.validation_fraction)

@@ -24,7 +24,7 @@ def check(options: Any) -> None:
             "test/<class>/."
         )
     root = Path(options.data_dir)
-    classes, test_classes = _files(root / "train"), _files(root / "test")
+    classes, test_classes = class_files(root / "train"), class_files(root / "test")
     unknown = sorted(test_classes.keys() - classes.keys())
     if unknown:
         raise UsageError(
@@ -39,14 +39,18 @@ def load(options: Any) -> ImageSet:
     """All images below `--data_dir`; classes in alphabetical order."""
     size = options.image_size or DEFAULT_SIZE
     root = Path(options.data_dir)
-    classes = list(_files(root / "train"))
-    train, test = (_source(_files(root / part), classes, size) for part in ("train", "test"))
+    classes = list(class_files(root / "train"))
+    train, test = (_source(class_files(root / part), classes, size) for part in ("train", "test"))
     return ImageSet(train=train, test=test, classes=len(classes), size=size, flip=True)
 
 
 @functools.lru_cache(maxsize=4)
-def _files(folder: Path) -> dict[str, list[Path]]:
-    """The image files of each class, in alphabetical order."""
+def class_files(folder: Path) -> dict[str, list[Path]]:
+    """The image files of each class, in alphabetical order.
+
+    Raises:
+        UsageError: For a folder that is not of the form.
+    """
     if not folder.is_dir():
         raise UsageError(f"{folder} is missing: it should hold a folder of images for each class.")
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir())

@@ -1,0 +1,43 @@
+"""The network that the flags name, and its loss."""
+
+from typing import Any
+
+import keras
+
+from keras_bnact import models
+from train import options
+from train.datasets import ImageSet
+
+
+def build(flags: Any, images: ImageSet, synchronized: bool = False) -> keras.Model:
+    """From images in 0 to 255 to logits; `synchronized` over the replicas of a strategy."""
+    function, arguments = options.MODELS[flags.model]
+    standardisation = keras.layers.Normalization(
+        mean=images.mean, variance=images.variance, dtype="float32", name="standardisation"
+    )
+    return getattr(models, function)(
+        **arguments,
+        activation=flags.activation,
+        order=flags.order,
+        width=flags.width,
+        classes=images.classes,
+        input_shape=(images.size, images.size, 3),
+        weight_decay=flags.weight_decay,
+        gamma_weight_decay=flags.gamma_weight_decay,
+        beta_weight_decay=flags.beta_weight_decay,
+        synchronized=synchronized,
+        preprocessing=standardisation,
+    )
+
+
+def set_loss(model: keras.Model, optimizer: keras.optimizers.Optimizer | None) -> None:
+    """Compiles a network with the cross-entropy, and that and the accuracy as metrics."""
+    # The metric is the cross-entropy alone; Keras' loss holds the weight penalties too.
+    model.compile(
+        optimizer,
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[
+            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+        ],
+    )

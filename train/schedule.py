@@ -1,0 +1,21 @@
+"""What changes, and what ends, as epochs go by."""
+
+from collections.abc import Mapping, Sequence
+
+
+def learning_rate(initial: float, drops: Sequence[int], epoch: int) -> float:
+    """The learning rate of an epoch counted from 0: a tenth after every drop passed."""
+    return initial / 10 ** sum(epoch >= drop for drop in drops)
+
+
+def stops_early(history: Sequence[Mapping[str, float]], patience: int | None) -> bool:
+    """Whether the last `patience` epochs brought no better validation accuracy.
+
+    Asked of the history alone, so that a resumed run stops where an undisturbed one would.
+    """
+    if patience is None:
+        return False
+    accuracies = [row["val_accuracy"] for row in history]
+    return len(accuracies) > patience and (
+        max(accuracies[-patience:]) <= max(accuracies[:-patience])
+    )
