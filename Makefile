@@ -30,18 +30,20 @@ test: $(VENV)/installed
 
 # TORCH names a build of PyTorch, such as one for the CPU alone.
 TORCH ?= torch
-BACKEND_TESTS := activations batches callbacks gradients histograms layers measuring models \
+BACKEND_TESTS := activations backends callbacks gradients histograms layers measuring models \
 	regularizers sites statistics
 
 test-backends: test-jax test-torch
 
 test-jax: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[jax]"
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n auto $(BACKEND_TESTS:%=tests/test_%.py)
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n auto --dist worksteal \
+		$(BACKEND_TESTS:%=tests/test_%.py) tests/test_full_scale.py
 
 test-torch: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . "$(TORCH)"
-	KERAS_BACKEND=torch $(BIN)/python -m pytest -n auto $(BACKEND_TESTS:%=tests/test_%.py)
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -n auto --dist worksteal \
+		$(BACKEND_TESTS:%=tests/test_%.py)
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow

@@ -1,0 +1,1 @@
+"""The paper at full scale on one GPU, with JAX and without TensorFlow."""

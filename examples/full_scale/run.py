@@ -1,0 +1,139 @@
+"""Trains the paper's networks on one GPU: `python -m examples.full_scale.run --help`."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags as absl_flags
+
+from train import errors, grid, options
+from train.datasets import image_folder
+from train.errors import UsageError
+from train.run_directory import RunDirectory, State
+
+USAGE = """\
+Train networks on one GPU, with JAX alone, one run after another.
+
+  python -m examples.full_scale.run --data_dir=IMAGES --runs=runs/full \\
+      --cells=table2/tanh_convention,table2/tanh_swap --grid=seed=0,1,2
+
+Beside the flags below it takes those of train.run, and --grid of train.sweep; they hold for all
+cells. Images are read from the folder --data_dir, whatever data set a cell names.
+The same command goes on where it was interrupted, from the start of the run that was.
+"""
+FLAGFILES = Path(__file__).parent.parent.parent / "train" / "flagfiles"
+# Keras' dtype policies for a network by --precision, as train.run's --mixed_precision has them.
+MIXED_PRECISION = {"float32": "none", "tf32": "none", "bfloat16": "bfloat16"}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command; returns its exit status.
+
+    That is 0, 2 for a mistake of the user's, or 130 if
+    interrupted.
+    """
+    goes_on = "the same command goes on."
+    return errors.answered("examples.full_scale.run", lambda: _run(arguments), goes_on)
+
+
+def define() -> absl_flags.FlagValues:
+    """The flags of this program alone."""
+    values = absl_flags.FlagValues()
+    absl_flags.DEFINE_list(
+        "cells", None, "Flagfiles of train/flagfiles by name, or paths, in order.", values
+    )
+    absl_flags.DEFINE_string("runs", None, "Where the runs are written, by cell.", values)
+    absl_flags.DEFINE_enum(
+        "precision",
+        "tf32",
+        list(MIXED_PRECISION),
+        "What the device computes in; with bfloat16, weights are float32.",
+        values,
+    )
+    absl_flags.DEFINE_boolean("help", False, "Show this help.", values)
+    return values
+
+
+def _run(arguments: Sequence[str]) -> int:
+    own, common = _parse(arguments)
+    if own.help:
+        print(options.usage(define(), USAGE))
+        return 0
+    planned = [
+        (Path(own.runs, cell) / run.name, run.flags)
+        for path, cell in map(_flagfile, own.cells)
+        for run in _runs(path, own.precision, common)
+    ]
+    pending = []
+    for path, flags in planned:
+        directory = RunDirectory(path, options.as_text(flags))
+        if directory.state(overwrite=False) is not State.FINISHED:
+            pending.append((directory, flags))
+    print(f"{len(planned)} runs, {len(planned) - len(pending)} of them finished")
+    if pending:
+        os.environ["KERAS_BACKEND"] = "jax"
+        from examples.full_scale import plan
+
+        plan.carry_out(pending, own.precision)
+    return 0
+
+
+def _parse(arguments: Sequence[str]) -> tuple[Any, list[str]]:
+    """This program's flags, and the other arguments."""
+    own = define()
+    try:
+        _, *rest = own(["run", *arguments], known_only=True)
+    except absl_flags.Error as error:
+        raise UsageError(" ".join(str(error).split())) from None
+    if not own.help:
+        for name in ("cells", "runs"):
+            if not own[name].value:
+                raise UsageError(f"--{name} is missing: see --help.")
+    return own, rest
+
+
+def _flagfile(name: str) -> tuple[Path, str]:
+    """A cell's file, and its name among the runs."""
+    for path in (FLAGFILES / f"{name}.flags", Path(name)):
+        if path.is_file():
+            return path, "-".join(path.with_suffix("").parts[-2:])
+    known = [
+        p.relative_to(FLAGFILES).with_suffix("").as_posix() for p in FLAGFILES.rglob("*.flags")
+    ]
+    raise UsageError(f"--cells={name}: there is no such flagfile{errors.nearest(name, known)}")
+
+
+def _runs(path: Path, precision: str, common: Sequence[str]) -> list[grid.Run]:
+    """The runs of a cell, all of whose flags are accepted here."""
+    ours = {
+        "dataset": "image_folder",
+        "mixed_precision": MIXED_PRECISION[precision],
+        "export": "none",
+        "strategy": "single",
+    }
+    lines = [f"--{name}={value}" for name, value in ours.items()]
+    sweep, flags = options.parse_sweep([f"--flagfile={path}", *lines, *common])
+    if sweep.final:
+        raise UsageError(f"{path}: --final is train.sweep's; search first, then give --grid=seed.")
+    found = grid.runs(grid.parse(sweep.grid), flags)
+    for run in found:
+        for name, value in ours.items():
+            if run.flags[name].value != value:
+                raise UsageError(
+                    f"--{name}={run.flags[name].value} is train.run's; here it is {value}"
+                    f"{' with --precision=' + precision if name == 'mixed_precision' else ''}."
+                )
+        image_folder.check(run.flags)
+        size = run.flags.image_size or image_folder.DEFAULT_SIZE
+        if size > image_folder.SMALL_IMAGE:
+            raise UsageError(
+                f"--image_size={size}: images of up to {image_folder.SMALL_IMAGE} pixels are kept "
+                "on the device; use train.run for larger ones."
+            )
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,121 @@
+"""One run: a network trained on the device, into a run directory."""
+
+import random
+import sys
+import time
+from typing import Any
+
+import jax
+
+from examples.full_scale import precision
+from examples.full_scale.training import Figures, State, Trainer, optimizer
+from keras_bnact import measure
+from keras_bnact.statistics import FIGURES
+from train import environment, measurements, network, run_directory
+from train.datasets import ImageSet
+from train.progress import Progress
+from train.run_directory import RunDirectory
+from train.schedule import learning_rate, stops_early
+
+# Lines that a run prints on its way.
+LINES = 10
+
+
+def make_trainer(flags: Any, images: ImageSet) -> Trainer:
+    """Which trains networks of these flags, whatever their seed."""
+    model = network.build(flags, images)
+    network.set_loss(model, optimizer=None)
+    steps = len(images.train) // flags.batch_size
+    return Trainer(model, optimizer(flags, steps), images, flags.batch_size)
+
+
+def run(
+    flags: Any, directory: RunDirectory, trainer: Trainer, images: ImageSet, peak: float
+) -> dict[str, Any]:
+    """Trains from the start and writes the run directory, without weights.
+
+    Args:
+        flags: As `train.options.parse` gives them.
+        directory: Where to.
+        trainer: Made for these flags, or for ones of another seed.
+        images: The data set.
+        peak: Operations a second of a plain matrix product, for comparison.
+
+    Returns:
+        The summary.
+    """
+    directory.create(overwrite=False)
+    described = environment.describe(flags.seed, 1, [str(device) for device in jax.devices()])
+    described |= {"matmul_precision": precision.matmul()}
+    directory.write_json(run_directory.ENVIRONMENT, described)
+    # A network of its own seed, for its initial weights.
+    # What Keras' initializers take their seeds from; its own function would import TensorFlow.
+    random.seed(flags.seed)
+    initial = network.build(flags, images)
+    trainer.model.set_weights(initial.get_weights())
+    progress = Progress()
+    state = _fit(flags, trainer, images, trainer.state(), progress)
+    trainer.assign(state)
+    histograms = measurements.histograms(trainer.model, flags.seed)
+    measured = measure(trainer.model, images.test.test_batches(), histograms=histograms, verbose=0)
+    if not progress.measured:
+        progress.add_layers(
+            measurements.tables(progress.epochs, measured, trainer.model, images, flags)
+        )
+    progress.write(directory)
+    measurements.write_channels(measured, directory)
+    test = _plain(trainer.evaluate(state, trainer.tested))
+    parameters = trainer.model.count_params()
+    summary = progress.summarize(images, flags.batch_size, parameters, test, measured.means())
+    rate = trainer.operations_per_image() * summary["images_per_second"]
+    summary |= {"operations_per_second": rate, "peak_operations_per_second": peak}
+    directory.write_json(run_directory.SUMMARY, summary)
+    return summary
+
+
+def _fit(flags: Any, trainer: Trainer, images: ImageSet, state: State, progress: Progress) -> State:
+    prefix = "val_" if images.validation else "test_"
+    statistics: dict[str, float] = {}
+    for epoch in range(flags.epochs):
+        began = time.perf_counter()
+        state, figures = trainer.epoch(state, flags.seed, epoch)
+        # What is read is there: the epoch is over.
+        row = {"epoch": epoch + 1} | _plain(figures)
+        seconds = time.perf_counter() - began
+        judged = _plain(trainer.evaluate(state, trainer.judged))
+        row |= {f"{prefix}{name}": value for name, value in judged.items()}
+        rate = learning_rate(flags.learning_rate, flags.learning_rate_drops, epoch)
+        row["learning_rate"] = rate
+        if flags.statistics_every:
+            if epoch == 0 or (epoch + 1) % flags.statistics_every == 0:
+                trainer.assign(state)
+                statistics = _measured(flags, trainer, images, progress, epoch + 1)
+            row |= {name: statistics[name] for name in FIGURES}
+        progress.add_epoch(row, seconds, time.perf_counter() - began)
+        if (epoch + 1) % max(1, flags.epochs // LINES) == 0:
+            _announce(flags, row, prefix, len(images.train) / seconds)
+        if stops_early(progress.history, flags.early_stopping_patience):
+            break
+    return state
+
+
+def _measured(
+    flags: Any, trainer: Trainer, images: ImageSet, progress: Progress, epoch: int
+) -> dict[str, float]:
+    measured = measure(trainer.model, images.test.test_batches(), verbose=0)
+    progress.add_layers(measurements.tables(epoch, measured, trainer.model, images, flags))
+    return measured.means()
+
+
+def _plain(figures: Figures) -> dict[str, float]:
+    return {name: float(value) for name, value in jax.device_get(figures)._asdict().items()}
+
+
+def _announce(flags: Any, row: dict[str, float], prefix: str, speed: float) -> None:
+    part = prefix.rstrip("_")
+    print(
+        f"  epoch {row['epoch']:>3} of {flags.epochs}: loss {row['loss']:.4f}, accuracy "
+        f"{row['accuracy']:.4f}, {part} accuracy {row[f'{prefix}accuracy']:.4f}, "
+        f"{speed:,.0f} images/s"
+    )
+    sys.stdout.flush()
