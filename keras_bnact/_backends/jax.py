@@ -41,16 +41,28 @@ def compiled(
     def values():
         return [variable.value for variable in variables]
 
-    batch = jax.tree.map(lambda spec: jax.ShapeDtypeStruct(spec.shape, spec.dtype), specs)
+    placed = jax.tree.map(lambda spec: _sharding(variables, spec.shape), specs)
+    batch = jax.tree.map(
+        lambda spec, place: jax.ShapeDtypeStruct(spec.shape, spec.dtype, sharding=place),
+        specs,
+        placed,
+    )
     # In a scope of its own, since variables that are made in the trace, a metric's, would
     # otherwise get their first values there.
     with within(model), _float64(), keras.StatelessScope():
-        program = jax.jit(stateless).lower(values(), batch, *arguments).compile()
+        program = jax.jit(stateless, out_shardings=_sharding(variables, ()))
+        program = program.lower(values(), batch, *arguments).compile()
+
+    def place(array, spec, sharding):
+        array = np.asarray(array, spec.dtype)
+        if sharding is None:
+            return array
+        # Every process has the whole batch, and takes what its devices compute.
+        return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
 
     def run(batch, *arguments, shared=True):
-        batch = jax.tree.map(lambda array, spec: np.asarray(array, spec.dtype), batch, specs)
         with _float64():
-            outputs = program(values(), batch, *arguments)
+            outputs = program(values(), jax.tree.map(place, batch, specs, placed), *arguments)
         return [{name: np.asarray(value) for name, value in outputs.items()}]
 
     return run
@@ -129,6 +141,23 @@ def sum_over_replicas(x: Any) -> Any:
 
 def _variables(model: Any) -> list[keras.Variable]:
     return list({id(v): v for v in [*model.variables, *model.metrics_variables]}.values())
+
+
+def _sharding(variables: list[keras.Variable], shape: tuple[int, ...]) -> Any:
+    """Which device takes which examples of an array, where `keras.distribution` has several.
+
+    A batch that they cannot share evenly, and what is no batch, is every device's.
+    """
+    shardings = [variable.value.sharding for variable in variables]
+    meshes = [s.mesh for s in shardings if isinstance(s, jax.sharding.NamedSharding)]
+    if not meshes:
+        return None
+    # Of Keras' meshes, the first axis is that of the examples.
+    axis = meshes[0].axis_names[0]
+    even = bool(shape) and shape[0] % meshes[0].shape[axis] == 0
+    return jax.sharding.NamedSharding(
+        meshes[0], jax.sharding.PartitionSpec(*([axis] if even else []))
+    )
 
 
 def _holding(variables: list[keras.Variable], values: list[Any]) -> keras.StatelessScope:
