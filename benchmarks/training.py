@@ -1,14 +1,19 @@
-"""Time of BoundedBlocks over that of the same network in stock Keras layers.
+"""Time of a training step and of an evaluation: BoundedBlocks, stock Keras layers, PyTorch.
 
-    python -m benchmarks.training
+    python -m benchmarks.training --against=torch
 
-Trains and evaluates `vgg16_11` (tanh, 32x32 images) on one batch of noise, in both orders and
-at quarter and full width. Ours and stock start from the same weights; beside them runs the
-network without any batch normalization, the floor that no normalization can go below. All three
-take turns, step by step, so that a machine whose speed drifts slows all; ratios are medians of
-the pairs.
+Trains and evaluates networks (tanh, 32x32 images) on one batch of noise, in both orders and at
+quarter and full width: ours on TensorFlow, the same network in stock Keras layers, and without
+`--against` the network without any batch normalization, the floor that no normalization can go
+below, or with it the same network in PyTorch (channels last, eager; the extra `torch`). All start
+from the same weights, and the losses after some steps are compared. They take turns, a timed step
+after an untimed one, so that a machine whose speed drifts slows all; ratios are medians of the
+rounds. Beside them stands the share of the peak: the arithmetic of the convolutions and dense
+layers (three times the forward pass' in training) over the step's time, against the fastest
+product of two matrices. Convolutions by Winograd's method, with less arithmetic, can exceed it.
 """
 
+import math
 import statistics
 import sys
 import time
@@ -19,68 +24,106 @@ from absl import app, flags
 
 from train import devices
 
-ROUNDS = flags.DEFINE_integer("rounds", 15, "Timed pairs of steps.", lower_bound=1)
+NETWORKS = ("vgg16_11", "mobilenet")
+
+MODELS = flags.DEFINE_multi_enum("model", list(NETWORKS), NETWORKS, "Networks.")
+AGAINST = flags.DEFINE_enum("against", "floor", ["floor", "torch"], "What runs beside the two.")
+ROUNDS = flags.DEFINE_integer("rounds", 15, "Timed rounds of steps.", lower_bound=1)
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 128, "Images a step.", lower_bound=4)
 WIDTHS = flags.DEFINE_multi_float("width", [0.25, 1.0], "Factors on the numbers of filters.")
 
 CLASSES = 10
-LEARNING_RATE = 0.001
+LEARNING_RATE, MOMENTUM = 0.001, 0.9
 # Steps after which the losses are compared; they warm up what is timed, too.
 FIRST_STEPS = 10
+# Side of the matrices whose product tells the machine's peak.
+SIDE = 2048
+# Forward passes that a step costs: the gradients by the inputs and by the weights are one each.
+PASSES = {"train": 3, "evaluate": 1}
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Prints a row for every width and order as it is measured."""
+    """Prints a row for every network, width, order and phase as it is measured."""
     if len(arguments) > 1:
         raise app.UsageError(f"'{arguments[1]}' is no flag.")
     with devices.native_messages_held_back():
         import tensorflow as tf
 
         tf.config.list_logical_devices()
-    print(f"vgg16_11, tanh, batches of {BATCH_SIZE.value}; medians of {ROUNDS.value} rounds\n")
+    third = {"floor": "no BN", "torch": "PyTorch"}[AGAINST.value]
     print(
-        f"{'':29}{'milliseconds a step':>25}{'ours / stock':>24}{'floor':>10}\n"
-        f"{'width':>6} {'order':<12}{'phase':<10}{'ours':>8}{'stock':>9}{'no BN':>8}"
-        f"{'median':>10}{'min':>7}{'max':>7}{'/ stock':>10}   loss after {FIRST_STEPS} steps"
+        f"tanh, batches of {BATCH_SIZE.value}; medians of {ROUNDS.value} rounds "
+        f"(half of them within)\n\n"
+        f"{'':40}{'milliseconds a step':>27}{'ours over stock':>21}{'over ' + third:>21}"
+        f"{'of the peak':>15}\n"
+        f"{'network':<10}{'width':>6} {'order':<12}{'phase':<11}{'ours':>9}{'stock':>9}"
+        f"{third:>9}{'':42}{'ours':>6}{third:>9}"
     )
-    for width in WIDTHS.value:
-        for order in ("convention", "swap"):
-            _compare(width, order)
+    for name in MODELS.value:
+        for width in WIDTHS.value:
+            for order in ("convention", "swap"):
+                _compare(name, width, order)
 
 
-def _compare(width: float, order: str) -> None:
+def _compare(name: str, width: float, order: str) -> None:
     import keras
     import numpy as np
-
-    from keras_bnact.models import VGG16
 
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     images = rng.normal(0, 1, (BATCH_SIZE.value, 32, 32, 3)).astype("float32")
     labels = rng.integers(0, CLASSES, BATCH_SIZE.value)
-    ours = VGG16(11, order=order, width=width, classes=CLASSES)
-    floor = VGG16(11, order="nobn", width=width, classes=CLASSES)
-    networks = [ours, stock_twin(ours), floor]
-    for model in networks:
-        model.compile(
-            keras.optimizers.SGD(LEARNING_RATE, momentum=0.9),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        )
+    ours = make_network(name, order=order, width=width)
+    runners = [_keras_steps(model, images, labels) for model in (ours, stock_twin(ours))]
+    if AGAINST.value == "torch":
+        runners.append(_torch_steps(ours, images, labels))
+    else:
+        floor = make_network(name, order="nobn", width=width)
+        runners.append(_keras_steps(floor, images, labels))
     for _ in range(FIRST_STEPS):
-        losses = [float(model.train_on_batch(images, labels)) for model in networks]
-    agreement = f"{losses[0]:.6f}, {losses[1]:.6f}: {abs(losses[0] - losses[1]):.0e} apart"
-    for phase, method in (("train", "train_on_batch"), ("evaluate", "test_on_batch")):
-        steps = [_step(getattr(model, method), images, labels) for model in networks]
-        rounds = [[_seconds(step) for step in steps] for _ in range(ROUNDS.value + 1)][1:]
-        ms = [1000 * statistics.median(column) for column in zip(*rounds, strict=True)]
-        ratios = [own / stock for own, stock, _ in rounds]
-        bound = statistics.median(least / stock for _, stock, least in rounds)
+        losses = [runner["train"]() for runner in runners]
+    operations = operations_per_image(ours) * BATCH_SIZE.value
+    for phase, passes in PASSES.items():
+        rounds = [
+            [_seconds(step) for step in (*(runner[phase] for runner in runners), _matmul)]
+            for _ in range(ROUNDS.value)
+        ]
+        milliseconds = [1000 * statistics.median(column) for column in zip(*rounds, strict=True)]
+        ratios = [_ratio([row[0] / row[other] for row in rounds]) for other in (1, 2)]
+        peak = 2 * SIDE**3 / (1000 * min(row[3] for row in rounds))
+        shares = [passes * operations / milliseconds[i] / peak for i in (0, 2)]
         print(
-            f"{width:>6g} {order:<12}{phase:<10}{ms[0]:>8.1f}{ms[1]:>9.1f}{ms[2]:>8.1f}"
-            f"{statistics.median(ratios):>10.2f}{min(ratios):>7.2f}{max(ratios):>7.2f}"
-            f"{bound:>10.2f}   {agreement if phase == 'train' else ''}"
+            f"{name:<10}{width:>6g} {order:<12}{phase:<11}"
+            + "".join(f"{time:>9.1f}" for time in milliseconds[:3])
+            + "".join(f"{ratio:>21}" for ratio in ratios)
+            + f"{shares[0]:>6.0%}{shares[1]:>9.0%}"
         )
         sys.stdout.flush()
+    compared = losses[:2] if AGAINST.value == "floor" else losses
+    print(
+        f"{'':17}losses after {FIRST_STEPS} steps: "
+        + ", ".join(f"{loss:.6f}" for loss in compared)
+        + f"; {max(compared) - min(compared):.0e} apart"
+    )
+
+
+def make_network(name: str, **arguments: Any) -> Any:
+    """One of `NETWORKS`."""
+    from keras_bnact import models
+
+    if name == "mobilenet":
+        return models.MobileNet(classes=CLASSES, **arguments)
+    return models.VGG16(11, classes=CLASSES, **arguments)
+
+
+def operations_per_image(model: Any) -> int:
+    """Multiplications and additions of the weights in a forward pass, two for each."""
+    return sum(
+        2 * math.prod(step.kernel.shape) * math.prod(layer.output.shape[1:-1])
+        for layer in model.layers
+        for step in getattr(layer, "steps", [layer])
+        if hasattr(step, "kernel")
+    )
 
 
 def stock_twin(model: Any) -> Any:
@@ -109,11 +152,49 @@ def _stock_class(layer: Any) -> Any:
     return type(layer)
 
 
-def _step(method: Callable, images: Any, labels: Any) -> Callable[[], Any]:
-    return lambda: method(images, labels)
+def _keras_steps(model: Any, images: Any, labels: Any) -> dict[str, Callable[[], float]]:
+    import keras
+
+    model.compile(
+        keras.optimizers.SGD(LEARNING_RATE, momentum=MOMENTUM),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+
+    def train():
+        # Else the loss is a mean over the steps so far.
+        model.reset_metrics()
+        return float(model.train_on_batch(images, labels))
+
+    return {"train": train, "evaluate": lambda: float(model.test_on_batch(images, labels))}
+
+
+def _torch_steps(model: Any, images: Any, labels: Any) -> dict[str, Callable[[], float]]:
+    from benchmarks.torch_twin import Twin, evaluation_step, training_step
+
+    twin = Twin(model)
+    return {
+        "train": training_step(twin, images, labels, LEARNING_RATE, MOMENTUM),
+        "evaluate": evaluation_step(twin, images, labels),
+    }
+
+
+def _matmul() -> None:
+    import tensorflow as tf
+
+    one = tf.ones((SIDE, SIDE))
+    tf.linalg.matmul(one, one).numpy()
+
+
+def _ratio(ratios: Sequence[float]) -> str:
+    if len(ratios) < 2:
+        return f"{ratios[0]:.2f}"
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return f"{middle:.2f} ({low:.2f}-{high:.2f})"
 
 
 def _seconds(step: Callable[[], Any]) -> float:
+    # Once untimed, so that caches and threads are its own again.
+    step()
     begin = time.perf_counter()
     step()
     return time.perf_counter() - begin

@@ -107,10 +107,11 @@ def measure_gradients(
     For each batch: the forward pass in training mode, and the gradients of the compiled loss,
     averaged over the batch, without weight penalties and activity regularizers. Absolute values
     are averaged over all elements of a batch, and then over the batches. Moving statistics,
-    random seeds and metrics are put back afterwards, also on an error.
+    random seeds and metrics are put back afterwards, also on an error. Where the loss does not
+    depend on a layer its gradients are NaN (0 on JAX).
 
     Args:
-        model: A built and compiled Keras model (TensorFlow backend). Under
+        model: A built and compiled Keras model, on TensorFlow, JAX or PyTorch. Under
             `tf.distribute.MirroredStrategy` every replica takes its share of each batch, and
             gradients are those of the whole batch, for a loss that is a mean over it, as Keras'
             are; a batch with fewer examples than replicas is left out.

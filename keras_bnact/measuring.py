@@ -54,14 +54,17 @@ def measure(
     The formulas are those of `keras_bnact.statistics`; an activation with no (known) bound is
     measured relative to each channel's largest absolute value. The model stays as it is. It is
     traced at the first call for it; later calls with the same `layers` and `histograms` reuse
-    that, with the weights of the moment. Call `model.compile` after you have changed an attribute
+    that, with the weights of the moment. (On JAX a program is compiled for each shape of batch, a
+    shorter last one among them; on PyTorch none is.) Call `model.compile` after you have changed an attribute
     of a layer by hand, as for Keras' own functions.
 
     Args:
-        model: A built Keras model (TensorFlow backend). Under `tf.distribute.MirroredStrategy`
-            every replica takes its share of each batch, unless their moving statistics differ
-            (batch normalization that is not synchronized): then the first replica, which is what
-            is saved, is measured alone.
+        model: A built Keras model, on TensorFlow, JAX or PyTorch. On JAX, the devices of
+            `keras.distribution` share a batch that they can share evenly, and every process is
+            given the whole of it. Under `tf.distribute.MirroredStrategy` every replica takes its
+            share of each batch, unless their moving statistics differ (batch normalization that
+            is not synchronized): then the first replica, which is what is saved, is measured
+            alone.
         data: A `tf.data.Dataset`, a `keras.utils.PyDataset` or other batches to iterate over,
             or arrays. Labels and sample weights are ignored.
         layers: Names or shell patterns (`"conv*"`) of the layers to measure. By default all but
@@ -77,7 +80,7 @@ def measure(
         a table.
 
     Raises:
-        ValueError: For a model that is not built or has nothing to measure, a name that matches
+        ValueError: For another backend, a model that is not built or has nothing to measure, a name that matches
             no layer, data without a batch or without end, and batch normalization that is always
             called with `training=True`.
 
