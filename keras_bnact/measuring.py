@@ -55,8 +55,8 @@ def measure(
     measured relative to each channel's largest absolute value. The model stays as it is. It is
     traced at the first call for it; later calls with the same `layers` and `histograms` reuse
     that, with the weights of the moment. (On JAX a program is compiled for each shape of batch, a
-    shorter last one among them; on PyTorch none is.) Call `model.compile` after you have changed an attribute
-    of a layer by hand, as for Keras' own functions.
+    shorter last one among them; on PyTorch none is.) Call `model.compile` after you have changed
+    an attribute of a layer by hand, as for Keras' own functions.
 
     Args:
         model: A built Keras model, on TensorFlow, JAX or PyTorch. On JAX, the devices of
@@ -80,9 +80,9 @@ def measure(
         a table.
 
     Raises:
-        ValueError: For another backend, a model that is not built or has nothing to measure, a name that matches
-            no layer, data without a batch or without end, and batch normalization that is always
-            called with `training=True`.
+        ValueError: For another backend, a model that is not built or has nothing to measure, a
+            name that matches no layer, data without a batch or without end, and batch
+            normalization that is always called with `training=True`.
 
     Example:
 
