@@ -37,17 +37,11 @@ def test_tensorflow_is_not_imported(run_python):
     assert "conv2d" in finished.stdout or "bounded_block" in finished.stdout
 
 
-@pytest.mark.tensorflow
-def test_a_backend_that_cannot_measure_is_refused_in_a_sentence(run_python):
-    code = (
-        "import keras, keras_bnact; "
-        "model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]); "
-        "keras_bnact.measure(model, 0)"
-    )
-    finished = run_python("-c", code, KERAS_BACKEND="numpy")
-    last = finished.stderr.splitlines()[-1]
-    assert last.startswith("ValueError: Models are measured on tensorflow, jax or torch")
-    assert "numpy" in last
+def test_a_backend_that_cannot_measure_is_refused_in_a_sentence(monkeypatch):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, activation="tanh")])
+    monkeypatch.setattr(keras.backend, "backend", lambda: "numpy")
+    with pytest.raises(ValueError, match="measured on tensorflow, jax or torch.* is numpy"):
+        measure(model, np.ones((3, 2)))
 
 
 def test_more_than_ten_histograms_keep_their_order(rng):

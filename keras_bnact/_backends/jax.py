@@ -10,6 +10,22 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from keras_bnact._backends.one_replica import replicas, replicas_agree, sum_over_replicas
+
+__all__ = [
+    "ANY_LENGTH",
+    "bincount",
+    "channel_sums",
+    "compiled",
+    "explore",
+    "gradients",
+    "replicas",
+    "replicas_agree",
+    "scope",
+    "state_restored",
+    "sum_over_replicas",
+]
+
 ANY_LENGTH = False
 
 
@@ -124,19 +140,6 @@ def gradients(function: Callable, model: Any) -> tuple[Any, list[list[Any]]]:
 def state_restored(model: Any) -> Iterator[None]:
     # Programs give no state back.
     yield
-
-
-def replicas(model: Any) -> int:
-    # A program is one, on however many devices.
-    return 1
-
-
-def replicas_agree(model: Any) -> bool:
-    return True
-
-
-def sum_over_replicas(x: Any) -> Any:
-    return x
 
 
 def _variables(model: Any) -> list[keras.Variable]:

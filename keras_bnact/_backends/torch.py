@@ -11,6 +11,21 @@ import numpy as np
 import torch
 
 from keras_bnact._backends import state
+from keras_bnact._backends.one_replica import replicas, replicas_agree, sum_over_replicas
+
+__all__ = [
+    "ANY_LENGTH",
+    "bincount",
+    "channel_sums",
+    "compiled",
+    "explore",
+    "gradients",
+    "replicas",
+    "replicas_agree",
+    "scope",
+    "state_restored",
+    "sum_over_replicas",
+]
 
 ANY_LENGTH = False
 # Elements summed at a time: seven float64 tensors of 16 MB.
@@ -88,18 +103,6 @@ def state_restored(model: Any) -> Iterator[None]:
             if id(variable) not in known:
                 # A metric that was made meanwhile.
                 variable.assign(torch.zeros_like(variable.value))
-
-
-def replicas(model: Any) -> int:
-    return 1
-
-
-def replicas_agree(model: Any) -> bool:
-    return True
-
-
-def sum_over_replicas(x: Any) -> Any:
-    return x
 
 
 def _tensor(array: Any, spec: Any) -> Any:
