@@ -73,6 +73,7 @@ class _Parts:
             for layer in layers
         ]
         self.settings += [name for name in activations if isinstance(name, str)]
+        self.settings.append(_backends.current().placement(model))
 
     def are(self, others: "_Parts") -> bool:
         """Whether these are still there and the same."""

@@ -107,8 +107,9 @@ def measure_gradients(
     For each batch: the forward pass in training mode, and the gradients of the compiled loss,
     averaged over the batch, without weight penalties and activity regularizers. Absolute values
     are averaged over all elements of a batch, and then over the batches. Moving statistics,
-    random seeds and metrics are put back afterwards, also on an error. Where the loss does not
-    depend on a layer its gradients are NaN (0 on JAX).
+    random seeds and metrics are put back afterwards, also on an error. Layers that are not
+    trainable have gradients as well. Where the loss does not depend on a layer they are NaN, and 0
+    on JAX, which does not tell the two.
 
     Args:
         model: A built and compiled Keras model, on TensorFlow, JAX or PyTorch. Under
@@ -196,9 +197,10 @@ class _Program:
 
         def loss_and_sites(batch, perturb):
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-            with watch.recording(perturb) as recording:
-                outputs = forward(reference(), x, training=True)
-            loss = reference().compute_loss(x, y, outputs, sample_weight)
+            with backend.ordinary():
+                with watch.recording(perturb) as recording:
+                    outputs = forward(reference(), x, training=True)
+                loss = reference().compute_loss(x, y, outputs, sample_weight)
             return loss, [site for site in select(watch.sites(recording), layers) if site.layer]
 
         def find_names(batch):

@@ -183,7 +183,7 @@ class _Program:
         reference = weakref.ref(model)
 
         def sites(batch):
-            with watch.recording() as recording:
+            with backend.ordinary(), watch.recording() as recording:
                 forward(reference(), batch, training=False)
             return select(watch.sites(recording), layers)
 

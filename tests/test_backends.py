@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_bnact import measure
+from keras_bnact import measure, measure_gradients
 from keras_bnact.layers import BoundedBlock
 
 WHOLE = """
@@ -40,7 +40,7 @@ def test_tensorflow_is_not_imported(run_python):
 def test_a_backend_that_cannot_measure_is_refused_in_a_sentence(monkeypatch):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, activation="tanh")])
     monkeypatch.setattr(keras.backend, "backend", lambda: "numpy")
-    with pytest.raises(ValueError, match="measured on tensorflow, jax or torch.* is numpy"):
+    with pytest.raises(ValueError, match=r"measured on tensorflow, jax or torch.* is numpy"):
         measure(model, np.ones((3, 2)))
 
 
@@ -71,6 +71,36 @@ def test_casts_on_the_way_into_a_nested_model_are_followed(make_model, rng):
     # With gamma 0 the block's output is beta, 0 as it begins, if the normalization is known.
     (layer,) = measure(model, rng.normal(size=(20, 3)).astype("float32"))
     assert layer.zero_channels == 5
+
+
+class Shifting(keras.layers.Layer):
+    """Whose constants are of NumPy's types, float64 and int64."""
+
+    def call(self, inputs):
+        shift = keras.ops.convert_to_tensor(np.linspace(0.0, 1.0, 4))
+        return keras.ops.tanh(inputs) + keras.ops.cast(shift, inputs.dtype)
+
+
+def test_a_model_computes_as_it_does_elsewhere(rng):
+    inputs = keras.Input((4,))
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def product(x):
+            return jax.lax.dot_general(
+                x, jax.numpy.asarray(np.eye(4)), dimension_numbers=(((1,), (0,)), ((), ()))
+            )
+
+        hidden = keras.layers.Lambda(product, output_shape=(4,))(inputs)
+    else:
+        hidden = Shifting()(inputs)
+    outputs = keras.layers.Dense(4, activation="tanh", name="hidden")(hidden)
+    model = keras.Model(inputs, outputs)
+    model.compile(loss="mse")
+    x = rng.normal(size=(20, 4))
+    (layer,) = measure(model, x)
+    assert layer.saturation == pytest.approx(np.abs(model.predict(x, verbose=0)).mean(), rel=1e-5)
+    measure_gradients(model, (x, x))
 
 
 def test_a_block_learns(rng):

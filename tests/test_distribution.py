@@ -94,6 +94,17 @@ def test_devices_share_a_batch(on_devices, monkeypatch):
     assert [shape[0] for shape in placed] == [4, 4, 10]
 
 
+def test_a_model_that_moves_to_other_devices_is_measured_there():
+    data = make_data(16)
+    model = make_model("swap")
+    expected = measure(model, data).means()
+    mesh = jax.make_mesh((2,), ("batch",))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    for variable in model.variables:
+        variable._value = jax.device_put(variable.value, everywhere)
+    assert measure(model, data).means() == pytest.approx(expected, rel=1e-5)
+
+
 def test_two_processes_equal_one(tmp_path):
     x, y = make_data(48)
     losses, model, measured, _ = trained("swap", (x, y))

@@ -43,7 +43,7 @@ def image_set(rng):
 def make_trainer(flags, image_set, **keywords):
     model = network.build(flags, image_set)
     steps = len(image_set.train) // flags.batch_size
-    optimizer = training.optimizer(flags, steps)
+    optimizer = training.make_optimizer(flags, steps)
     return training.Trainer(model, optimizer, image_set, flags.batch_size, **keywords)
 
 
@@ -194,7 +194,7 @@ def test_steps_are_those_of_tensorflow(
     arguments += ["--epochs=2", "--learning_rate=0.0005", "--learning_rate_drops=1"]
     flags = options.parse(arguments)
     trainer = make_trainer(flags, image_set)
-    trainer.optimizer = training.optimizer(flags, steps=10)
+    trainer.optimizer = training.make_optimizer(flags, steps=10)
     trainer.optimizer.build(trainer.model.trainable_variables)
     order = rng.integers(0, len(image_set.train), (steps, 32))
     x, y = image_set.train.images[order], image_set.train.labels[order]
@@ -263,8 +263,12 @@ def test_tensorflow_is_not_needed(folder, tmp_path, run_python):
     arguments = command(folder, tmp_path / "runs", "--precision=bfloat16", "--model=mobilenet")
     finished = run_python("-c", code, *arguments)
     assert finished.returncode == 0, finished.stderr
-    flags = (tmp_path / "runs" / "table2-tanh_swap" / "run" / "flags.txt").read_text()
-    assert "--mixed_precision=bfloat16" in flags
+    place = tmp_path / "runs" / "table2-tanh_swap" / "run"
+    assert "--mixed_precision=bfloat16" in (place / "flags.txt").read_text()
+    assert json.loads((place / "environment.json").read_text())["compute_dtype"] == "bfloat16"
+    other = run_python("-m", "examples.full_scale.run", *arguments, "--precision=float32")
+    assert other.returncode == 2
+    assert "--precision (bfloat16 there, float32 here)" in other.stderr
 
 
 @pytest.mark.parametrize(
@@ -279,6 +283,11 @@ def test_tensorflow_is_not_needed(folder, tmp_path, run_python):
         (["--data_dir=nowhere"], "nowhere"),
         (["--grid=sead=0"], "sead"),
         (["--final=seed=0"], "--final"),
+        (["--workers=2"], "--workers"),
+        (["--overwrite"], "--overwrite"),
+        (["--deterministic"], "--deterministic"),
+        (["--grid=seed=0,1", "--seed=3"], "--seed"),
+        (["--cells=table2/tanh_swap,table2/tanh_swap"], "twice"),
         (["--learning_rat=0.1"], "learning_rat"),
     ],
 )

@@ -205,6 +205,19 @@ def test_layers_of_a_network_and_their_table(rng):
     assert "means of 1 batches of 6" in str(measured)
 
 
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_layers_that_are_not_trained_have_gradients(frozen, rng):
+    model = keras.Sequential(
+        [keras.Input((3,)), layers.Dense(4, "tanh", name="a"), layers.Dense(2, "tanh", name="b")]
+    )
+    model.compile(loss="mse")
+    data = rng.normal(size=(10, 3)).astype("float32"), rng.normal(size=(10, 2)).astype("float32")
+    expected = [figures(layer) for layer in measure_gradients(model, data)]
+    model.layers[frozen].trainable = False
+    found = [figures(layer) for layer in measure_gradients(model, data)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_mistakes(rng):
     model = block_model("swap")
     (x, y), *_ = batches_of(rng, (4,))

@@ -9,6 +9,8 @@ MISTAKE = 2
 IN_USE = 75
 INTERRUPTED = 130
 UNREAD = 141
+# Which of the package's extras brings a module.
+EXTRAS = {"ray": "ray", "jax": "jax", "PIL": "jax"}
 
 
 class UsageError(Exception):
@@ -43,7 +45,7 @@ def answered(program: str, command: Callable[[], int], goes_on: str) -> int:
     try:
         return command()
     except ModuleNotFoundError as error:
-        extra = "ray" if error.name == "ray" else "train"
+        extra = EXTRAS.get(error.name, "train")
         sentence, status = f"{error.name} is missing: pip install -e '.[{extra}]'", MISTAKE
     except BrokenPipeError:
         # Whoever read the output, `head` for one, has gone: no matter, but Python would say so.

@@ -76,6 +76,24 @@ def parse(grids: Sequence[str], flag: str = "--grid") -> dict[str, list[str]]:
     return values
 
 
+def check_not_given(arguments: Sequence[str], grids: Mapping[str, Sequence[str]]) -> None:
+    """Refuses a flag that is given beside a grid of its own.
+
+    Of the command line alone: a grid in a flagfile varies what an earlier flagfile has set.
+
+    Args:
+        arguments: Of the command line.
+        grids: As `parse` gives them.
+
+    Raises:
+        UsageError: Naming the flag.
+    """
+    given = {argument.lstrip("-").split("=")[0] for argument in arguments}
+    for name in (name for key in grids for name in key.split(TOGETHER)):
+        if name in given:
+            raise UsageError(f"--{name} is given and varies in a grid: take one of them out.")
+
+
 def runs(
     grids: Mapping[str, Sequence[str]], common: Any, settled: Mapping[str, str] | None = None
 ) -> list[Run]:

@@ -46,7 +46,7 @@ def _sweep(arguments: Sequence[str]) -> int:
     if common.data_dir is not None:
         common.data_dir = str(Path(common.data_dir).absolute())
     grids, final = grid.parse(sweep.grid), grid.parse(sweep.final, "--final")
-    _check_no_flag_is_in_a_grid(arguments, [*grids, *final])
+    grid.check_not_given(arguments, [*grids, *final])
     runs = grid.runs(grids, common)
     if final:
         if not all(run.flags.validation_fraction for run in runs):
@@ -63,14 +63,6 @@ def _sweep(arguments: Sequence[str]) -> int:
     chosen, _ = comparison.best(rows)
     failed, _ = _train(grid.runs(final, common, chosen.settings), folder / FINAL, sweep)
     return int(failed)
-
-
-def _check_no_flag_is_in_a_grid(arguments: Sequence[str], grids: Sequence[str]) -> None:
-    # Of the command line alone: a grid in a flagfile varies what an earlier flagfile has set.
-    given = {argument.lstrip("-").split("=")[0] for argument in arguments}
-    for name in (name for key in grids for name in key.split(grid.TOGETHER)):
-        if name in given:
-            raise UsageError(f"--{name} is given and varies in a grid: take one of them out.")
 
 
 def _train(runs: Sequence[Run], folder: Path, sweep: Any) -> tuple[bool, list[comparison.Row]]:

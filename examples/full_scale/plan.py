@@ -1,39 +1,75 @@
 """Runs one after another; what they have in common is read and compiled once."""
 
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from examples.full_scale import images, precision, runs
+from examples.full_scale.training import Trainer
+from train.datasets import ImageSet
+from train.errors import InUseError
 from train.run_directory import RunDirectory
 
 # What the images depend on.
-DATA = ("data_dir", "image_size", "train_examples", "test_examples", "validation_fraction")
+DATA = (
+    "data_dir",
+    "image_size",
+    "train_examples",
+    "test_examples",
+    "validation_fraction",
+    "batch_size",
+)
 
 
-def carry_out(pending: Sequence[tuple[RunDirectory, Any]], precision_name: str) -> None:
-    """Trains what is not finished, in order.
+def carry_out(pending: Sequence[tuple[RunDirectory, Any]], precision_name: str) -> int:
+    """Trains what is not finished, in order; a run that fails keeps no other from it.
 
     Args:
         pending: Where each run is written, and its flags.
         precision_name: What is computed in.
+
+    Returns:
+        How many failed, or were in use elsewhere.
     """
     precision.start(precision_name)
     peak = precision.peak()
-    data_key = trainer_key = None
+    common = _InCommon()
+    failed = 0
     for number, (directory, flags) in enumerate(pending, 1):
-        settings = {name: flags[name].value for name in flags if name not in ("seed", "run_dir")}
-        if data_key != (data_key := [settings[name] for name in (*DATA, "batch_size")]):
-            data = images.load(flags)
-        if trainer_key != (trainer_key := settings):
-            keras.backend.clear_session()
-            trainer = runs.make_trainer(flags, data)
         print(f"{directory.path}, {number} of {len(pending)}", flush=True)
-        summary = runs.run(flags, directory, trainer, data, peak)
-        share = summary["operations_per_second"] / peak
-        print(
-            f"  test accuracy {summary['test']['accuracy']:.4f}, {summary['seconds']:.0f} s, "
-            f"{summary['images_per_second']:,.0f} images/s, {share:.0%} of the peak",
-            flush=True,
-        )
+        try:
+            data, trainer = common.of(flags)
+            summary = runs.run(flags, directory, trainer, data, peak)
+        except InUseError as error:
+            print(f"  {error}", flush=True)
+            failed += 1
+        except Exception:
+            # Out of memory, say: the next run may be smaller.
+            traceback.print_exc()
+            failed += 1
+        else:
+            share = summary["operations_per_second"] / peak
+            print(
+                f"  test accuracy {summary['test']['accuracy']:.4f}, {summary['seconds']:.0f} s, "
+                f"{summary['images_per_second']:,.0f} images/s, {share:.0%} of the peak",
+                flush=True,
+            )
+    return failed
+
+
+class _InCommon:
+    """The images and the compiled programs of the last run, for the next if it has the same."""
+
+    def __init__(self):
+        self.data_key = self.trainer_key = self.data = self.trainer = None
+
+    def of(self, flags: Any) -> tuple[ImageSet, Trainer]:
+        settings = {name: flags[name].value for name in flags if name not in ("seed", "run_dir")}
+        data_key = [settings[name] for name in DATA]
+        if self.data_key != data_key:
+            self.data = images.load(flags)
+            self.data_key = data_key
+        if self.trainer_key != settings:
+            self.trainer = runs.make_trainer(flags, self.data)
+            self.trainer_key = settings
+        return self.data, self.trainer

@@ -31,7 +31,7 @@ MIXED_PRECISION = {"float32": "none", "tf32": "none", "bfloat16": "bfloat16"}
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit status.
 
-    That is 0, 2 for a mistake of the user's, or 130 if
+    That is 0, 1 if a run failed or was in use elsewhere, 2 for a mistake of the user's, or 130 if
     interrupted.
     """
     goes_on = "the same command goes on."
@@ -66,9 +66,15 @@ def _run(arguments: Sequence[str]) -> int:
         for path, cell in map(_flagfile, own.cells)
         for run in _runs(path, own.precision, common)
     ]
+    paths = [path for path, _ in planned]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise UsageError(f"--cells: {path} would be trained twice: name each cell once.")
     pending = []
     for path, flags in planned:
-        directory = RunDirectory(path, options.as_text(flags))
+        # Beside the flags of train.run, so that runs of another precision are other runs.
+        text = f"{options.as_text(flags)}--precision={own.precision}\n"
+        directory = RunDirectory(path, text)
         if directory.state(overwrite=False) is not State.FINISHED:
             pending.append((directory, flags))
     print(f"{len(planned)} runs, {len(planned) - len(pending)} of them finished")
@@ -76,7 +82,8 @@ def _run(arguments: Sequence[str]) -> int:
         os.environ["KERAS_BACKEND"] = "jax"
         from examples.full_scale import plan
 
-        plan.carry_out(pending, own.precision)
+        if plan.carry_out(pending, own.precision):
+            return 1
     return 0
 
 
@@ -115,9 +122,16 @@ def _runs(path: Path, precision: str, common: Sequence[str]) -> list[grid.Run]:
     }
     lines = [f"--{name}={value}" for name, value in ours.items()]
     sweep, flags = options.parse_sweep([f"--flagfile={path}", *lines, *common])
-    if sweep.final:
-        raise UsageError(f"{path}: --final is train.sweep's; search first, then give --grid=seed.")
-    found = grid.runs(grid.parse(sweep.grid), flags)
+    for values, refused in (
+        (sweep, set(sweep) - {"grid"}),
+        (flags, {*options.PLACE_FLAGS, "deterministic"}),
+    ):
+        for name in refused:
+            if values[name].present:
+                raise UsageError(f"--{name} is not for this program: take it out (see --help).")
+    grids = grid.parse(sweep.grid)
+    grid.check_not_given(common, grids)
+    found = grid.runs(grids, flags)
     for run in found:
         for name, value in ours.items():
             if run.flags[name].value != value:

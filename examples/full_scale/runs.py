@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from examples.full_scale import precision
-from examples.full_scale.training import Figures, State, Trainer, optimizer
+from examples.full_scale.training import Figures, State, Trainer, make_optimizer
 from keras_bnact import measure
 from keras_bnact.statistics import FIGURES
 from train import environment, measurements, network, run_directory
@@ -26,7 +26,7 @@ def make_trainer(flags: Any, images: ImageSet) -> Trainer:
     model = network.build(flags, images)
     network.set_loss(model, optimizer=None)
     steps = len(images.train) // flags.batch_size
-    return Trainer(model, optimizer(flags, steps), images, flags.batch_size)
+    return Trainer(model, make_optimizer(flags, steps), images, flags.batch_size)
 
 
 def run(
@@ -46,9 +46,9 @@ def run(
     """
     directory.create(overwrite=False)
     described = environment.describe(flags.seed, 1, [str(device) for device in jax.devices()])
-    described |= {"matmul_precision": precision.matmul()}
+    compute_dtype = trainer.model.get_layer("conv1").compute_dtype
+    described |= {"compute_dtype": compute_dtype, "matmul_precision": precision.matmul()}
     directory.write_json(run_directory.ENVIRONMENT, described)
-    # A network of its own seed, for its initial weights.
     # What Keras' initializers take their seeds from; its own function would import TensorFlow.
     random.seed(flags.seed)
     initial = network.build(flags, images)

@@ -29,7 +29,7 @@ class Figures(NamedTuple):
     accuracy: Any
 
 
-def optimizer(flags: Any, steps: int) -> keras.optimizers.Optimizer:
+def make_optimizer(flags: Any, steps: int) -> keras.optimizers.Optimizer:
     """SGD, whose learning rate falls at the epochs that the flags name.
 
     Args:
@@ -92,13 +92,13 @@ class Trainer:
         return State(*([jnp.array(v.value) for v in some] for some in variables))
 
     def assign(self, state: State) -> None:
-        """Gives the model's variables their values."""
+        """Gives the model's variables copies of their values."""
         for variables, values in (
             (self.model.trainable_variables, state.trainable),
             (self.model.non_trainable_variables, state.non_trainable),
         ):
             for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
+                variable.assign(jnp.array(value))
 
     def epoch(self, state: State, seed: int, number: int) -> tuple[State, Figures]:
         """Trains an epoch, counted from 0; means over its steps, each before its update."""

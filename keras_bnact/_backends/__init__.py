@@ -9,6 +9,8 @@
 | `channel_sums(terms, x, vectors, largest_batch)` | float64 sums over all axes but the last |
 | `bincount(x, length)` | how often each integer below `length` is in `x` |
 | `gradients(function, model)` | of a scalar by tensors within and by variables |
+| `ordinary()` | a block in which a model computes as it does elsewhere |
+| `placement(model)` | on which devices the model's variables are, as far as programs depend on it |
 | `state_restored(model)` | a block after which the model's state is as it was |
 | `replicas(model)` | on how many shares of a batch the function is called |
 | `replicas_agree(model)` | whether all replicas have the same state |

@@ -19,6 +19,8 @@ __all__ = [
     "compiled",
     "explore",
     "gradients",
+    "ordinary",
+    "placement",
     "replicas",
     "replicas_agree",
     "scope",
@@ -33,6 +35,16 @@ def scope() -> Any:
     return jax.extend.core.get_opaque_trace_state()
 
 
+def ordinary() -> contextlib.AbstractContextManager:
+    # Programs are made where float64 is to be had, for their sums; a model's constants would be
+    # of that type too, and clash with its float32.
+    return jax.enable_x64(False)
+
+
+def placement(model: Any) -> Any:
+    return [variable.value.sharding for variable in model.variables]
+
+
 def explore(function: Callable, within: Callable, model: Any, specs: Any) -> None:
     variables = _variables(model)
 
@@ -40,7 +52,7 @@ def explore(function: Callable, within: Callable, model: Any, specs: Any) -> Non
         with _holding(variables, values):
             function(batch)
 
-    batch = jax.tree.map(lambda spec: jax.ShapeDtypeStruct(spec.shape, spec.dtype), specs)
+    batch = jax.tree.map(lambda spec: jax.ShapeDtypeStruct(spec.shape, _dtype(spec)), specs)
     with within(model), _float64(), keras.StatelessScope():
         jax.eval_shape(stateless, [variable.value for variable in variables], batch)
 
@@ -59,7 +71,7 @@ def compiled(
 
     placed = jax.tree.map(lambda spec: _sharding(variables, spec.shape), specs)
     batch = jax.tree.map(
-        lambda spec, place: jax.ShapeDtypeStruct(spec.shape, spec.dtype, sharding=place),
+        lambda spec, place: jax.ShapeDtypeStruct(spec.shape, _dtype(spec), sharding=place),
         specs,
         placed,
     )
@@ -70,7 +82,7 @@ def compiled(
         program = program.lower(values(), batch, *arguments).compile()
 
     def place(array, spec, sharding):
-        array = np.asarray(array, spec.dtype)
+        array = np.asarray(array, _dtype(spec))
         if sharding is None:
             return array
         # Every process has the whole batch, and takes what its devices compute.
@@ -146,6 +158,12 @@ def _variables(model: Any) -> list[keras.Variable]:
     return list({id(v): v for v in [*model.variables, *model.metrics_variables]}.values())
 
 
+def _dtype(spec: Any) -> Any:
+    """What JAX takes for it elsewhere: of 32 bits, not 64."""
+    with ordinary():
+        return jax.dtypes.canonicalize_dtype(spec.dtype)
+
+
 def _sharding(variables: list[keras.Variable], shape: tuple[int, ...]) -> Any:
     """Which device takes which examples of an array, where `keras.distribution` has several.
 
@@ -155,8 +173,9 @@ def _sharding(variables: list[keras.Variable], shape: tuple[int, ...]) -> Any:
     meshes = [s.mesh for s in shardings if isinstance(s, jax.sharding.NamedSharding)]
     if not meshes:
         return None
-    # Of Keras' meshes, the first axis is that of the examples.
-    axis = meshes[0].axis_names[0]
+    axis = getattr(keras.distribution.distribution(), "batch_dim_name", None)
+    if axis not in meshes[0].axis_names:
+        axis = meshes[0].axis_names[0]
     even = bool(shape) and shape[0] % meshes[0].shape[axis] == 0
     return jax.sharding.NamedSharding(
         meshes[0], jax.sharding.PartitionSpec(*([axis] if even else []))

@@ -18,6 +18,8 @@ __all__ = [
     "compiled",
     "explore",
     "gradients",
+    "ordinary",
+    "placement",
     "replicas",
     "replicas_agree",
     "scope",
@@ -31,6 +33,16 @@ ANY_LENGTH = True
 def scope() -> Any:
     """Identifies the program that is being made: the graph."""
     return id(tf.compat.v1.get_default_graph())
+
+
+def ordinary() -> contextlib.AbstractContextManager:
+    """A block in which a model computes as it does elsewhere."""
+    return contextlib.nullcontext()
+
+
+def placement(model: Any) -> Any:
+    """Where the model's variables are, as far as programs depend on it: not at all."""
+    return None
 
 
 def explore(function: Callable, within: Callable, model: Any, specs: Any) -> None:

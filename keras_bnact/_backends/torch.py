@@ -20,6 +20,8 @@ __all__ = [
     "compiled",
     "explore",
     "gradients",
+    "ordinary",
+    "placement",
     "replicas",
     "replicas_agree",
     "scope",
@@ -33,6 +35,14 @@ ELEMENTS = 2**21
 
 
 def scope() -> Any:
+    return None
+
+
+def ordinary() -> contextlib.AbstractContextManager:
+    return contextlib.nullcontext()
+
+
+def placement(model: Any) -> Any:
     return None
 
 
@@ -77,10 +87,16 @@ def bincount(x: Any, length: int) -> Any:
 
 
 def gradients(function: Callable, model: Any) -> tuple[Any, list[list[Any]]]:
-    with torch.enable_grad():
+    # Copies, of which those of weights that are not trained have gradients too.
+    copies = {
+        id(variable): (variable, variable.value.detach().requires_grad_())
+        for variable in model.variables
+        if variable.value.is_floating_point()
+    }
+    with torch.enable_grad(), keras.StatelessScope(copies.values()):
         scalar, others, targets = function(lambda x: x)
         flat = [
-            target.value if isinstance(target, keras.Variable) else target
+            copies[id(target)][1] if isinstance(target, keras.Variable) else target
             for target in keras.tree.flatten(targets)
         ]
         found = torch.autograd.grad(scalar, flat, allow_unused=True)

@@ -56,12 +56,8 @@ def prepared_builder(
 def _alone_in(root: Path) -> Iterator[None]:
     """Waits until no other run prepares a data set in the folder, and keeps others from it."""
     made = not root.exists()
-    root.mkdir(parents=True, exist_ok=True)
-    folder = os.open(root, os.O_RDONLY)
+    folder = _locked(root)
     try:
-        # On a file system without locks, runs started at once may be in each other's way.
-        with contextlib.suppress(OSError):
-            fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:
         os.close(folder)
@@ -69,6 +65,20 @@ def _alone_in(root: Path) -> Iterator[None]:
             # Only an empty folder can be removed so.
             with contextlib.suppress(OSError):
                 root.rmdir()
+
+
+def _locked(root: Path) -> int:
+    while True:
+        root.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            folder = os.open(root, os.O_RDONLY)
+            # On a file system without locks, runs started at once may be in each other's way.
+            with contextlib.suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            # Else whoever made the folder has failed, and removed it meanwhile.
+            if root.exists() and os.path.samestat(os.fstat(folder), root.stat()):
+                return folder
+            os.close(folder)
 
 
 def _prepare(name: str, data_dir: str | None, url: str | None, manual_dir: str | None) -> Any:
