@@ -29,6 +29,12 @@ ORDERS = ("swap", "convention", "nobn")
 # Where a run is and what becomes of an old one there, not what the run is.
 PLACE_FLAGS = ("run_dir", "overwrite")
 ENGINES = ("local", "ray")
+# In the answer to --help, for absl's own names of what a flag takes.
+KINDS = {
+    "comma separated list of strings": "name,name,...",
+    "multi string": "grid",
+    "string": "folder",
+}
 
 
 def define() -> flags.FlagValues:
@@ -249,7 +255,9 @@ def usage(values: flags.FlagValues, introduction: str) -> str:
     lines = [introduction]
     for name in values:
         flag = values[name]
-        kind = flag.flag_type().replace("multi string", "grid").replace("string", "folder")
+        kind = flag.flag_type()
+        for absl, ours in KINDS.items():
+            kind = kind.replace(absl, ours)
         value = "" if flag.boolean else f"=<{kind}>"
         shown = flag.default not in (None, [], "") and not flag.boolean
         default = f" Default: {flag.default}." if shown else ""

@@ -11,6 +11,7 @@ from absl import flags as absl_flags
 from train import errors, grid, options
 from train.datasets import image_folder
 from train.errors import UsageError
+from train.flag_types import Name
 from train.run_directory import RunDirectory, State
 
 USAGE = """\
@@ -45,12 +46,13 @@ def define() -> absl_flags.FlagValues:
         "cells", None, "Flagfiles of train/flagfiles by name, or paths, in order.", values
     )
     absl_flags.DEFINE_string("runs", None, "Where the runs are written, by cell.", values)
-    absl_flags.DEFINE_enum(
+    absl_flags.DEFINE(
+        Name(MIXED_PRECISION),
         "precision",
         "tf32",
-        list(MIXED_PRECISION),
         "What the device computes in; with bfloat16, weights are float32.",
         values,
+        absl_flags.ArgumentSerializer(),
     )
     absl_flags.DEFINE_boolean("help", False, "Show this help.", values)
     return values
@@ -93,7 +95,7 @@ def _parse(arguments: Sequence[str]) -> tuple[Any, list[str]]:
     try:
         _, *rest = own(["run", *arguments], known_only=True)
     except absl_flags.Error as error:
-        raise UsageError(" ".join(str(error).split())) from None
+        raise UsageError(" ".join(str(error).removeprefix("flag ").split())) from None
     if not own.help:
         for name in ("cells", "runs"):
             if not own[name].value:
