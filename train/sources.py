@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from train import augmentation
+from train.datasets import CROP_PADDING
 from train.errors import UsageError
 from train.moments import channel_moments
 
@@ -81,7 +82,7 @@ class ArraySource(Source):
 
         def load(step_seed, indices):
             batch = tf.gather(images, indices)
-            padding = self.size // 8
+            padding = int(CROP_PADDING * self.size)
             return (
                 augmentation.pad_crop_flip(batch, step_seed, padding, flip),
                 tf.gather(labels, indices),

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-PADDING = 1 / 8
+from train.datasets import CROP_PADDING
 
 
 def pad_crop_flip(images: Any, key: Any, flip: bool) -> Any:
@@ -22,7 +22,7 @@ def pad_crop_flip(images: Any, key: Any, flip: bool) -> Any:
         An array like `images`.
     """
     batch, size, *_ = images.shape
-    padding = int(PADDING * size)
+    padding = int(CROP_PADDING * size)
     offset_key, mirror_key = jax.random.split(key)
     offsets = jax.random.randint(offset_key, (batch, 2), 0, 2 * padding + 1)
     mirrored = jax.random.bernoulli(mirror_key, 0.5, (batch,)) & flip

@@ -67,7 +67,7 @@ def run(
     test = _plain(trainer.evaluate(state, trainer.tested))
     parameters = trainer.model.count_params()
     summary = progress.summarize(images, flags.batch_size, parameters, test, measured.means())
-    rate = trainer.operations_per_image() * summary["images_per_second"]
+    rate = trainer.operations_per_image * summary["images_per_second"]
     summary |= {"operations_per_second": rate, "peak_operations_per_second": peak}
     directory.write_json(run_directory.SUMMARY, summary)
     return summary

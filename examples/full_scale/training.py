@@ -1,5 +1,6 @@
 """An epoch as one program on the device, and a network trained by it."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -121,6 +122,7 @@ class Trainer:
         )
         return State(trainable, non_trainable, optimizer), figures
 
+    @functools.cached_property
     def operations_per_image(self) -> float:
         """Floating-point operations of a step, by XLA's count, for each of its images."""
         shape = (self.batch_size, *self.train[0].shape[1:])

@@ -10,23 +10,9 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from keras_bnact._backends.one_replica import replicas, replicas_agree, sum_over_replicas
-
-__all__ = [
-    "ANY_LENGTH",
-    "bincount",
-    "channel_sums",
-    "compiled",
-    "explore",
-    "gradients",
-    "ordinary",
-    "placement",
-    "replicas",
-    "replicas_agree",
-    "scope",
-    "state_restored",
-    "sum_over_replicas",
-]
+from keras_bnact._backends.one_replica import replicas as replicas
+from keras_bnact._backends.one_replica import replicas_agree as replicas_agree
+from keras_bnact._backends.one_replica import sum_over_replicas as sum_over_replicas
 
 ANY_LENGTH = False
 

@@ -9,23 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_bnact._backends import state
-from keras_bnact._backends.tensorflow_sums import channel_sums
-
-__all__ = [
-    "ANY_LENGTH",
-    "bincount",
-    "channel_sums",
-    "compiled",
-    "explore",
-    "gradients",
-    "ordinary",
-    "placement",
-    "replicas",
-    "replicas_agree",
-    "scope",
-    "state_restored",
-    "sum_over_replicas",
-]
+from keras_bnact._backends.tensorflow_sums import channel_sums as channel_sums
 
 ANY_LENGTH = True
 

@@ -11,23 +11,9 @@ import numpy as np
 import torch
 
 from keras_bnact._backends import state
-from keras_bnact._backends.one_replica import replicas, replicas_agree, sum_over_replicas
-
-__all__ = [
-    "ANY_LENGTH",
-    "bincount",
-    "channel_sums",
-    "compiled",
-    "explore",
-    "gradients",
-    "ordinary",
-    "placement",
-    "replicas",
-    "replicas_agree",
-    "scope",
-    "state_restored",
-    "sum_over_replicas",
-]
+from keras_bnact._backends.one_replica import replicas as replicas
+from keras_bnact._backends.one_replica import replicas_agree as replicas_agree
+from keras_bnact._backends.one_replica import sum_over_replicas as sum_over_replicas
 
 ANY_LENGTH = False
 # Elements summed at a time: seven float64 tensors of 16 MB.

@@ -20,6 +20,10 @@ NAMES = tuple(
 )
 
 
+# Width of the black frame that images in memory are cropped from, over their side.
+CROP_PADDING = 1 / 8
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
     """Images to train and to test on, all RGB and `size` pixels a side when they are read.
