@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from keras_bnact import _backends
-from keras_bnact._sites import Watch
+from keras_bnact._watching import Watch
 
 # For each model what it was made of, and by key what was compiled for that.
 _COMPILED: weakref.WeakKeyDictionary[keras.Model, tuple["_Parts", dict[Hashable, Any]]] = (

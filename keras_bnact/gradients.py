@@ -19,7 +19,8 @@ from keras_bnact._compilation import (
     watched,
 )
 from keras_bnact._names import patterns
-from keras_bnact._sites import Watch, kernels, select
+from keras_bnact._sites import find, kernels, select
+from keras_bnact._watching import Watch
 
 FIGURES = ("input", "weight_gradient", "activation_gradient")
 
@@ -201,7 +202,7 @@ class _Program:
                 with watch.recording(perturb) as recording:
                     outputs = forward(reference(), x, training=True)
                 loss = reference().compute_loss(x, y, outputs, sample_weight)
-            return loss, [site for site in select(watch.sites(recording), layers) if site.layer]
+            return loss, [site for site in select(find(recording), layers) if site.layer]
 
         def find_names(batch):
             _, sites = loss_and_sites(batch, lambda x: x)

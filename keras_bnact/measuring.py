@@ -22,7 +22,8 @@ from keras_bnact._compilation import (
     watched,
 )
 from keras_bnact._names import patterns
-from keras_bnact._sites import Site, Watch, select
+from keras_bnact._sites import Site, find, select
+from keras_bnact._watching import Watch
 from keras_bnact.histograms import Histogram
 from keras_bnact.statistics import ChannelSums, ModelStatistics
 
@@ -185,7 +186,7 @@ class _Program:
         def sites(batch):
             with backend.ordinary(), watch.recording() as recording:
                 forward(reference(), batch, training=False)
-            return select(watch.sites(recording), layers)
+            return select(find(recording), layers)
 
         def lay_out(batch):
             self.layers = _lay_out(sites(batch), histograms)
