@@ -13,7 +13,15 @@ STAND_IN = "image_folder"
 CLASSES = {"cifar10": 10, "cifar100": 100}
 # Flags that a comparison takes to be the same: how large it is, and of what else.
 SIZE = ("width", "train_examples", "epochs")
-SCALE = (*SIZE, "test_examples", "batch_size", "image_size", "data_dir", "mixed_precision")
+SCALE = (
+    *SIZE,
+    "test_examples",
+    "batch_size",
+    "image_size",
+    "data_dir",
+    "mixed_precision",
+    "precision",
+)
 DATASETS = {
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
@@ -165,7 +173,7 @@ def unlike(groups: Sequence[Group]) -> list[str]:
     for dataset in {group.flags["dataset"]: None for group in groups}:
         there = [group.flags for group in groups if group.flags["dataset"] == dataset]
         for name in SCALE:
-            values = list(dict.fromkeys(flags.get(name, "all") for flags in there))
+            values = list(dict.fromkeys(flags.get(name, "not given") for flags in there))
             if len(values) > 1:
                 differences.append(f"{name} {', '.join(values)}")
     return list(dict.fromkeys(differences))

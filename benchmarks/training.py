@@ -13,7 +13,6 @@ layers (three times the forward pass' in training) over the step's time, against
 product of two matrices. Convolutions by Winograd's method, with less arithmetic, can exceed it.
 """
 
-import math
 import statistics
 import sys
 import time
@@ -38,7 +37,7 @@ LEARNING_RATE, MOMENTUM = 0.001, 0.9
 FIRST_STEPS = 10
 # Side of the matrices whose product tells the machine's peak.
 SIDE = 2048
-# Forward passes that a step costs: the gradients by the inputs and by the weights are one each.
+# Forward passes that a step costs.
 PASSES = {"train": 3, "evaluate": 1}
 
 
@@ -69,6 +68,8 @@ def _compare(name: str, width: float, order: str) -> None:
     import keras
     import numpy as np
 
+    from train import network
+
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     images = rng.normal(0, 1, (BATCH_SIZE.value, 32, 32, 3)).astype("float32")
@@ -82,7 +83,7 @@ def _compare(name: str, width: float, order: str) -> None:
         runners.append(_keras_steps(floor, images, labels))
     for _ in range(FIRST_STEPS):
         losses = [runner["train"]() for runner in runners]
-    operations = operations_per_image(ours) * BATCH_SIZE.value
+    operations = network.operations_per_image(ours) * BATCH_SIZE.value
     product = _product()
     for phase, passes in PASSES.items():
         rounds = [
@@ -115,16 +116,6 @@ def make_network(name: str, **arguments: Any) -> Any:
     if name == "mobilenet":
         return models.MobileNet(classes=CLASSES, **arguments)
     return models.VGG16(11, classes=CLASSES, **arguments)
-
-
-def operations_per_image(model: Any) -> int:
-    """Multiplications and additions of the weights in a forward pass, two for each."""
-    return sum(
-        2 * math.prod(step.kernel.shape) * math.prod(layer.output.shape[1:-1])
-        for layer in model.layers
-        for step in getattr(layer, "steps", [layer])
-        if hasattr(step, "kernel")
-    )
 
 
 def stock_twin(model: Any) -> Any:

@@ -54,7 +54,7 @@ def assert_alike(found, expected):
     for layer, wanted in zip(measured, expected[2], strict=True):
         assert layer.count == wanted.count
         for name, values in layer.channels().items():
-            np.testing.assert_allclose(values, wanted.channels()[name], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(values, wanted.channels()[name], rtol=1e-5, atol=1e-5)
         counts = [one.histograms[0].counts for one in (layer, wanted)]
         # A value on an edge may fall to either side.
         assert np.abs(counts[0] - counts[1]).sum() <= 4
@@ -62,7 +62,7 @@ def assert_alike(found, expected):
         figures = [
             [one.input, one.weight_gradient, one.activation_gradient] for one in (layer, wanted)
         ]
-        np.testing.assert_allclose(*figures, rtol=1e-4)
+        np.testing.assert_allclose(*figures, rtol=1e-5)
 
 
 @pytest.mark.parametrize("order", ["swap", "convention"])
@@ -121,11 +121,15 @@ def test_two_processes_equal_one(tmp_path):
         )
         for number in range(2)
     ]
-    for process in processes:
-        output, error = process.communicate(timeout=300)
+    try:
+        said = [process.communicate(timeout=300) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, (output, error) in zip(processes, said, strict=True):
         assert process.returncode == 0, error
         found_losses, weights, means = json.loads(output.splitlines()[-1])
         np.testing.assert_allclose(found_losses, losses, rtol=1e-5)
         for weight, wanted in zip(weights, model.get_weights(), strict=True):
             np.testing.assert_allclose(weight, wanted, atol=1e-5)
-        assert means == pytest.approx(measured.means(), rel=1e-4)
+        assert means == pytest.approx(measured.means(), rel=1e-5)

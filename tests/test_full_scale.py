@@ -1,5 +1,6 @@
 """`examples.full_scale`: its epochs against NumPy and TensorFlow, and its command."""
 
+import dataclasses
 import json
 
 import keras
@@ -14,7 +15,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from analysis import results
-from examples.full_scale import augmentation, images, run, training
+from examples.full_scale import augmentation, images, plan, run, training
 from examples.full_scale.images import Images
 from train import network, options
 from train.datasets import ImageSet
@@ -141,7 +142,21 @@ def test_an_epoch_in_one_program_is_its_steps_one_by_one(image_set):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_figures_on_the_test_images_are_numpys(image_set):
+def test_an_epoch_trains_on_the_batches_that_gradients_are_measured_on(image_set):
+    flags = options.parse([*SMALL, "--learning_rate=0.01"])
+    trainer = make_trainer(flags, dataclasses.replace(image_set, flip=True))
+    state, step, losses = trainer.state(), jax.jit(trainer.step), []
+    for batch in image_set.train.training_batches(32, range(3, 4), seed=7, flip=True):
+        state, figures = step(state, *batch)
+        losses.append(figures.loss)
+    _, figures = trainer.epoch(trainer.state(), seed=7, number=3)
+    assert figures.loss == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+# All 77 at once, and batches of which the last is padded.
+@pytest.mark.parametrize("batch_size", [500, 20])
+def test_figures_on_the_test_images_are_numpys(batch_size, image_set, monkeypatch):
+    monkeypatch.setattr(training, "TEST_BATCH_SIZE", batch_size)
     flags = options.parse([*SMALL, "--weight_decay=0.01"])
     trainer = make_trainer(flags, image_set)
     logits = np.asarray(trainer.model(image_set.test.images), "float64")
@@ -253,6 +268,70 @@ def test_runs_are_written_and_gone_on_with(folder, tmp_path, run_python):
     assert [(place / "history.csv").read_text() for place in places] == before
     assert before[0] != before[1]
     assert train() == "2 runs, 2 of them finished\n"
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """What the command with these arguments would train, and where."""
+
+    def plan_of(arguments):
+        pending = []
+        with monkeypatch.context() as patched:
+            patched.setattr(plan, "carry_out", lambda runs, precision: pending.extend(runs))
+            assert run.main(arguments) == 0
+        return [directory for directory, _ in pending]
+
+    return plan_of
+
+
+def test_a_run_that_is_in_use_keeps_no_other_from_being_made(folder, tmp_path, run_python, planned):
+    runs = tmp_path / "runs"
+    arguments = ["--validation_fraction=0.2", "--early_stopping_patience=1", "--epochs=9"]
+    arguments += ["--learning_rate=1e-7", "--batch_size=16", "--grid=seed=0,1"]
+    arguments = command(folder, runs, *arguments)
+    places = [runs / "table2-tanh_swap" / f"seed={seed}" for seed in (0, 1)]
+    taken, _ = planned(arguments)
+    taken.create(overwrite=False)
+    finished = run_python("-m", "examples.full_scale.run", *arguments)
+    assert finished.returncode == 1, finished.stderr
+    assert "in use" in finished.stdout
+    ((result,), _) = results.read(runs)
+    assert result.path == places[1]
+    # It stopped as soon as the held-out images showed nothing better.
+    accuracies = [row["val_accuracy"] for row in result.history]
+    assert 2 <= len(accuracies) < 9
+    assert accuracies[-1] <= max(accuracies[:-1])
+    assert result.summary["validation"]["accuracy"] == accuracies[-1]
+    assert {row["epoch"] for row in result.statistics} == {len(accuracies)}
+
+
+def test_seeds_are_next_to_one_another(folder, tmp_path, planned):
+    grids = ["--grid=seed=0,1", "--grid=order=swap,convention"]
+    assert [directory.path.name for directory in planned(command(folder, tmp_path, *grids))] == [
+        f"seed={seed},order={order}" for order in ("swap", "convention") for seed in (0, 1)
+    ]
+
+
+def test_an_image_that_cannot_be_read_is_one_sentence(folder, tmp_path, run_python):
+    damaged = next((folder / "test" / "digit1").iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    arguments = command(folder, tmp_path / "runs", "--grid=seed=0,1")
+    finished = run_python("-m", "examples.full_scale.run", *arguments)
+    assert finished.returncode == 2
+    said = f"examples.full_scale.run: {damaged} is no JPEG or PNG image: repair or remove it.\n"
+    assert finished.stderr == said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_is_made_again_from_its_flags(folder, tmp_path, run_python):
+    runs = tmp_path / "runs"
+    precision = "--precision=float32"
+    first = run_python("-m", "examples.full_scale.run", *command(folder, runs, precision))
+    assert first.returncode == 0, first.stderr
+    flags = runs / "table2-tanh_swap" / "run" / "flags.txt"
+    again = ["--cells=table2/tanh_swap", f"--flagfile={flags}", f"--runs={runs}"]
+    finished = run_python("-m", "examples.full_scale.run", *again)
+    assert finished.stdout == "1 runs, 1 of them finished\n", finished.stderr
 
 
 def test_tensorflow_is_not_needed(folder, tmp_path, run_python):

@@ -10,7 +10,7 @@ IN_USE = 75
 INTERRUPTED = 130
 UNREAD = 141
 # Which of the package's extras brings a module.
-EXTRAS = {"ray": "ray", "jax": "jax", "PIL": "jax"}
+EXTRAS = {"ray": "ray"}
 
 
 class UsageError(Exception):
@@ -31,13 +31,17 @@ def nearest(given: str, accepted: Iterable[str]) -> str:
     return f"; did you mean {matches[0]}?" if matches else "."
 
 
-def answered(program: str, command: Callable[[], int], goes_on: str) -> int:
+def answered(
+    program: str, command: Callable[[], int], goes_on: str, packages: str | None = None
+) -> int:
     """Runs a command; tells what stops it in one sentence on the standard error.
 
     Args:
         program: The command's name, which begins the sentence.
         command: Returns its exit status.
         goes_on: How an interrupted command goes on.
+        packages: What pip is to install where a module is missing; by default the extra that
+            brings it.
 
     Returns:
         The exit status.
@@ -45,8 +49,8 @@ def answered(program: str, command: Callable[[], int], goes_on: str) -> int:
     try:
         return command()
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get(error.name, "train")
-        sentence, status = f"{error.name} is missing: pip install -e '.[{extra}]'", MISTAKE
+        needed = packages or f"-e '.[{EXTRAS.get(error.name, 'train')}]'"
+        sentence, status = f"{error.name} is missing: pip install {needed}", MISTAKE
     except BrokenPipeError:
         # Whoever read the output, `head` for one, has gone: no matter, but Python would say so.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

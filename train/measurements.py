@@ -17,8 +17,11 @@ RANDOM, NUMBER_RANDOM = 5, 3
 GRADIENT_BATCHES = 10
 
 
-def histograms(network: Any, seed: int) -> list[Histogram]:
-    """Those of all layers, and those of the channels that the paper's figures 1 and 8 show."""
+def histograms(network: Any) -> list[Histogram]:
+    """Those of all layers, and those of the channels that the paper's figures 1 and 8 show.
+
+    The channels of figure 8 are drawn once and for all, so that runs can be laid side by side.
+    """
     wanted = [Histogram(), Histogram(of="output")]
     blocks = [
         layer
@@ -31,7 +34,7 @@ def histograms(network: Any, seed: int) -> list[Histogram]:
         wanted.append(Histogram(block.name, channels))
     if len(blocks) >= RANDOM:
         block = blocks[RANDOM - 1]
-        channels = np.random.default_rng(seed).permutation(block.output.shape[-1])
+        channels = np.random.default_rng(RANDOM).permutation(block.output.shape[-1])
         chosen = sorted(int(channel) for channel in channels[:NUMBER_RANDOM])
         wanted.append(Histogram(block.name, chosen, of="output"))
     return wanted

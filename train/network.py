@@ -1,5 +1,6 @@
-"""The network that the flags name, and its loss."""
+"""The network that the flags name, its loss, and what it costs."""
 
+import math
 from typing import Any
 
 import keras
@@ -40,4 +41,19 @@ def set_loss(model: keras.Model, optimizer: keras.optimizers.Optimizer | None) -
             keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
             keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
         ],
+    )
+
+
+def operations_per_image(model: keras.Model) -> int:
+    """Multiplications and additions of a forward pass with the weights of convolutions and dense
+    layers, two for each weight and position, those that meet padding among them.
+
+    Of a step of training it is three times that: the gradients by the inputs and by the weights
+    are a pass each.
+    """
+    return sum(
+        2 * math.prod(step.kernel.shape) * math.prod(layer.output.shape[1:-1])
+        for layer in model.layers
+        for step in getattr(layer, "steps", [layer])
+        if hasattr(step, "kernel")
     )

@@ -46,9 +46,7 @@ def run(flags: Any, directory: RunDirectory, strategy: Any) -> dict[str, Any]:
     if flags.export == "saved_model":
         with directory.writing(run_directory.SAVED_MODEL) as path:
             export_saved_model(network, path)
-    measured = measure(
-        judge, images.test.test_batches(), histograms=measurements.histograms(judge, flags.seed)
-    )
+    measured = measure(judge, images.test.test_batches(), histograms=measurements.histograms(judge))
     progress, means = checkpoint.progress, measured.means()
     if not progress.measured:
         tables = measurements.tables(progress.epochs, measured, model, images, flags)

@@ -7,7 +7,7 @@ from typing import Any
 from examples.full_scale import images, precision, runs
 from examples.full_scale.training import Trainer
 from train.datasets import ImageSet
-from train.errors import InUseError
+from train.errors import InUseError, UsageError
 from train.run_directory import RunDirectory
 
 # What the images depend on.
@@ -30,9 +30,14 @@ def carry_out(pending: Sequence[tuple[RunDirectory, Any]], precision_name: str) 
 
     Returns:
         How many failed, or were in use elsewhere.
+
+    Raises:
+        UsageError: For images that cannot be read, or are too few.
     """
     precision.start(precision_name)
     peak = precision.peak()
+    described = ", ".join(precision.devices())
+    print(f"{described}: {peak / 1e12:.3g} TFLOP/s in a product of matrices", flush=True)
     common = _InCommon()
     failed = 0
     for number, (directory, flags) in enumerate(pending, 1):
@@ -43,14 +48,18 @@ def carry_out(pending: Sequence[tuple[RunDirectory, Any]], precision_name: str) 
         except InUseError as error:
             print(f"  {error}", flush=True)
             failed += 1
+        except UsageError:
+            # Of the images: no other run would fare better.
+            raise
         except Exception:
             # Out of memory, say: the next run may be smaller.
             traceback.print_exc()
             failed += 1
         else:
+            accuracy, seconds = summary["test"]["accuracy"], summary["seconds_in_all"]
             share = summary["operations_per_second"] / peak
             print(
-                f"  test accuracy {summary['test']['accuracy']:.4f}, {summary['seconds']:.0f} s, "
+                f"  test accuracy {accuracy:.4f}, {seconds:.0f} s, "
                 f"{summary['images_per_second']:,.0f} images/s, {share:.0%} of the peak",
                 flush=True,
             )

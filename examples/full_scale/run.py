@@ -10,7 +10,7 @@ from absl import flags as absl_flags
 
 from train import errors, grid, options
 from train.datasets import image_folder
-from train.errors import UsageError
+from train.errors import InUseError, UsageError
 from train.flag_types import Name
 from train.run_directory import RunDirectory, State
 
@@ -24,6 +24,8 @@ Beside the flags below it takes those of train.run, and --grid of train.sweep; t
 cells. Images are read from the folder --data_dir, whatever data set a cell names.
 The same command goes on where it was interrupted, from the start of the run that was.
 """
+# What `pip install` brings what is missing by: the package's extras would bring TensorFlow.
+PACKAGES = "jax keras pillow"
 FLAGFILES = Path(__file__).parent.parent.parent / "train" / "flagfiles"
 # Keras' dtype policies for a network by --precision, as train.run's --mixed_precision has them.
 MIXED_PRECISION = {"float32": "none", "tf32": "none", "bfloat16": "bfloat16"}
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     interrupted.
     """
     goes_on = "the same command goes on."
-    return errors.answered("examples.full_scale.run", lambda: _run(arguments), goes_on)
+    return errors.answered("examples.full_scale.run", lambda: _run(arguments), goes_on, PACKAGES)
 
 
 def define() -> absl_flags.FlagValues:
@@ -63,8 +65,9 @@ def _run(arguments: Sequence[str]) -> int:
     if own.help:
         print(options.usage(define(), USAGE))
         return 0
+    runs = Path(own.runs).expanduser()
     planned = [
-        (Path(own.runs, cell) / run.name, run.flags)
+        (runs / cell / run.name, run.flags)
         for path, cell in map(_flagfile, own.cells)
         for run in _runs(path, own.precision, common)
     ]
@@ -77,8 +80,11 @@ def _run(arguments: Sequence[str]) -> int:
         # Beside the flags of train.run, so that runs of another precision are other runs.
         text = f"{options.as_text(flags)}--precision={own.precision}\n"
         directory = RunDirectory(path, text)
-        if directory.state(overwrite=False) is not State.FINISHED:
+        if not _finished(directory):
             pending.append((directory, flags))
+    # One network's seeds next to one another, which take the same compiled programs.
+    places: dict[str, int] = {}
+    pending.sort(key=lambda run: places.setdefault(_network(run[1]), len(places)))
     print(f"{len(planned)} runs, {len(planned) - len(pending)} of them finished")
     if pending:
         os.environ["KERAS_BACKEND"] = "jax"
@@ -87,6 +93,20 @@ def _run(arguments: Sequence[str]) -> int:
         if plan.carry_out(pending, own.precision):
             return 1
     return 0
+
+
+def _finished(directory: RunDirectory) -> bool:
+    try:
+        return directory.state(overwrite=False) is State.FINISHED
+    except InUseError:
+        # Perhaps no longer when its turn comes.
+        return False
+
+
+def _network(flags: Any) -> str:
+    """All that a run's programs depend on."""
+    lines = options.as_text(flags).splitlines()
+    return "\n".join(line for line in lines if not line.startswith("--seed="))
 
 
 def _parse(arguments: Sequence[str]) -> tuple[Any, list[str]]:
@@ -121,12 +141,13 @@ def _runs(path: Path, precision: str, common: Sequence[str]) -> list[grid.Run]:
         "mixed_precision": MIXED_PRECISION[precision],
         "export": "none",
         "strategy": "single",
+        "deterministic": False,
     }
     lines = [f"--{name}={value}" for name, value in ours.items()]
     sweep, flags = options.parse_sweep([f"--flagfile={path}", *lines, *common])
     for values, refused in (
         (sweep, set(sweep) - {"grid"}),
-        (flags, {*options.PLACE_FLAGS, "deterministic"}),
+        (flags, set(options.PLACE_FLAGS)),
     ):
         for name in refused:
             if values[name].present:

@@ -10,7 +10,7 @@ import jax
 from examples.full_scale import precision
 from examples.full_scale.training import Figures, State, Trainer, make_optimizer
 from keras_bnact import measure
-from keras_bnact.statistics import FIGURES
+from keras_bnact.statistics import FIGURES, ModelStatistics
 from train import environment, measurements, network, run_directory
 from train.datasets import ImageSet
 from train.progress import Progress
@@ -19,6 +19,8 @@ from train.schedule import learning_rate, stops_early
 
 # Lines that a run prints on its way.
 LINES = 10
+# Forward passes that a step costs.
+TRAINING_PASSES = 3
 
 
 def make_trainer(flags: Any, images: ImageSet) -> Trainer:
@@ -44,8 +46,9 @@ def run(
     Returns:
         The summary.
     """
+    began = time.perf_counter()
     directory.create(overwrite=False)
-    described = environment.describe(flags.seed, 1, [str(device) for device in jax.devices()])
+    described = environment.describe(flags.seed, 1, precision.devices())
     compute_dtype = trainer.model.get_layer("conv1").compute_dtype
     described |= {"compute_dtype": compute_dtype, "matmul_precision": precision.matmul()}
     directory.write_json(run_directory.ENVIRONMENT, described)
@@ -54,57 +57,63 @@ def run(
     initial = network.build(flags, images)
     trainer.model.set_weights(initial.get_weights())
     progress = Progress()
-    state = _fit(flags, trainer, images, trainer.state(), progress)
-    trainer.assign(state)
-    histograms = measurements.histograms(trainer.model, flags.seed)
-    measured = measure(trainer.model, images.test.test_batches(), histograms=histograms, verbose=0)
-    if not progress.measured:
-        progress.add_layers(
-            measurements.tables(progress.epochs, measured, trainer.model, images, flags)
-        )
+    state, measured = _fit(flags, trainer, images, trainer.state(), progress)
     progress.write(directory)
     measurements.write_channels(measured, directory)
     test = _plain(trainer.evaluate(state, trainer.tested))
     parameters = trainer.model.count_params()
     summary = progress.summarize(images, flags.batch_size, parameters, test, measured.means())
-    rate = trainer.operations_per_image * summary["images_per_second"]
-    summary |= {"operations_per_second": rate, "peak_operations_per_second": peak}
+    operations = TRAINING_PASSES * network.operations_per_image(trainer.model)
+    summary |= {
+        "operations_per_second": operations * summary["images_per_second"],
+        "peak_operations_per_second": peak,
+        "seconds_in_all": round(time.perf_counter() - began, 1),
+    }
     directory.write_json(run_directory.SUMMARY, summary)
     return summary
 
 
-def _fit(flags: Any, trainer: Trainer, images: ImageSet, state: State, progress: Progress) -> State:
+def _fit(
+    flags: Any, trainer: Trainer, images: ImageSet, state: State, progress: Progress
+) -> tuple[State, ModelStatistics]:
+    """Trains all epochs; returns also what the layers came to after the last."""
     prefix = "val_" if images.validation else "test_"
-    statistics: dict[str, float] = {}
-    for epoch in range(flags.epochs):
+    every, statistics = flags.statistics_every, {}
+    for epoch in range(1, flags.epochs + 1):
         began = time.perf_counter()
-        state, figures = trainer.epoch(state, flags.seed, epoch)
+        state, figures = trainer.epoch(state, flags.seed, epoch - 1)
         # What is read is there: the epoch is over.
-        row = {"epoch": epoch + 1} | _plain(figures)
+        row = {"epoch": epoch} | _plain(figures)
         seconds = time.perf_counter() - began
         judged = _plain(trainer.evaluate(state, trainer.judged))
         row |= {f"{prefix}{name}": value for name, value in judged.items()}
-        rate = learning_rate(flags.learning_rate, flags.learning_rate_drops, epoch)
+        rate = learning_rate(flags.learning_rate, flags.learning_rate_drops, epoch - 1)
         row["learning_rate"] = rate
-        if flags.statistics_every:
-            if epoch == 0 or (epoch + 1) % flags.statistics_every == 0:
-                trainer.assign(state)
-                statistics = _measured(flags, trainer, images, progress, epoch + 1)
+        last = epoch == flags.epochs or stops_early(
+            [*progress.history, row], flags.early_stopping_patience
+        )
+        if last or (every and (epoch == 1 or epoch % every == 0)):
+            trainer.assign(state)
+            measured = _measured(flags, trainer, images, progress, epoch, histograms=last)
+            statistics = measured.means()
+        if every:
             row |= {name: statistics[name] for name in FIGURES}
         progress.add_epoch(row, seconds, time.perf_counter() - began)
-        if (epoch + 1) % max(1, flags.epochs // LINES) == 0:
+        if epoch % max(1, flags.epochs // LINES) == 0:
             _announce(flags, row, prefix, len(images.train) / seconds)
-        if stops_early(progress.history, flags.early_stopping_patience):
+        if last:
             break
-    return state
+    return state, measured
 
 
 def _measured(
-    flags: Any, trainer: Trainer, images: ImageSet, progress: Progress, epoch: int
-) -> dict[str, float]:
-    measured = measure(trainer.model, images.test.test_batches(), verbose=0)
+    flags: Any, trainer: Trainer, images: ImageSet, progress: Progress, epoch: int, histograms: bool
+) -> ModelStatistics:
+    wanted = measurements.histograms(trainer.model) if histograms else ()
+    batches = images.test.test_batches()
+    measured = measure(trainer.model, batches, histograms=wanted, verbose=0)
     progress.add_layers(measurements.tables(epoch, measured, trainer.model, images, flags))
-    return measured.means()
+    return measured
 
 
 def _plain(figures: Figures) -> dict[str, float]:

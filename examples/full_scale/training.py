@@ -1,6 +1,5 @@
 """An epoch as one program on the device, and a network trained by it."""
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -121,15 +120,6 @@ class Trainer:
             state.optimizer, gradients, state.trainable
         )
         return State(trainable, non_trainable, optimizer), figures
-
-    @functools.cached_property
-    def operations_per_image(self) -> float:
-        """Floating-point operations of a step, by XLA's count, for each of its images."""
-        shape = (self.batch_size, *self.train[0].shape[1:])
-        images = jax.ShapeDtypeStruct(shape, "uint8")
-        labels = jax.ShapeDtypeStruct(shape[:1], "int32")
-        cost = jax.jit(self.step).lower(self.state(), images, labels).cost_analysis()
-        return cost["flops"] / self.batch_size
 
     def _drawn_step(self, state, drawn, train):
         images, labels = train
