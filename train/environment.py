@@ -9,7 +9,7 @@ from typing import Any
 
 import keras_bnact
 
-PACKAGES = ("tensorflow", "jax", "keras", "numpy", "tensorflow-datasets", "scikit-learn")
+PACKAGES = ("tensorflow", "jax", "jaxlib", "keras", "numpy", "tensorflow-datasets", "scikit-learn")
 
 
 def describe(seed: int, replicas: int, devices: Sequence[str]) -> dict[str, Any]:

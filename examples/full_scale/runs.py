@@ -79,6 +79,7 @@ def _fit(
     """Trains all epochs; returns also what the layers came to after the last."""
     prefix = "val_" if images.validation else "test_"
     every, statistics = flags.statistics_every, {}
+    steps = len(images.train) // flags.batch_size
     for epoch in range(1, flags.epochs + 1):
         began = time.perf_counter()
         state, figures = trainer.epoch(state, flags.seed, epoch - 1)
@@ -100,7 +101,7 @@ def _fit(
             row |= {name: statistics[name] for name in FIGURES}
         progress.add_epoch(row, seconds, time.perf_counter() - began)
         if epoch % max(1, flags.epochs // LINES) == 0:
-            _announce(flags, row, prefix, len(images.train) / seconds)
+            _announce(flags, row, prefix, steps * flags.batch_size / seconds)
         if last:
             break
     return state, measured
