@@ -218,6 +218,16 @@ def test_layers_that_are_not_trained_have_gradients(frozen, rng):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_a_kernel_of_integers_has_none(rng):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="tanh", name="hidden")])
+    model.layers[0].quantize("int8")
+    model.compile(loss="mse")
+    x = rng.normal(size=(8, 4)).astype("float32")
+    (layer,) = measure_gradients(model, (x, x[:, :3]))
+    assert np.isnan(layer.weight_gradient)
+    assert layer.activation_gradient > 0.0
+
+
 def test_mistakes(rng):
     model = block_model("swap")
     (x, y), *_ = batches_of(rng, (4,))

@@ -81,13 +81,13 @@ def gradients(function: Callable, model: Any) -> tuple[Any, list[list[Any]]]:
     }
     with torch.enable_grad(), keras.StatelessScope(copies.values()):
         scalar, others, targets = function(lambda x: x)
-        flat = [
-            copies[id(target)][1] if isinstance(target, keras.Variable) else target
-            for target in keras.tree.flatten(targets)
-        ]
-        found = torch.autograd.grad(scalar, flat, allow_unused=True)
-    found = [torch.tensor(math.nan) if gradient is None else gradient for gradient in found]
-    return others, keras.tree.pack_sequence_as(targets, found)
+        flat = [copies.get(id(target), (None, target))[1] for target in keras.tree.flatten(targets)]
+        # An integer variable, which is no tensor here, has no gradient.
+        tensors = [target for target in flat if isinstance(target, torch.Tensor)]
+        found = iter(torch.autograd.grad(scalar, tensors, allow_unused=True))
+    every = [next(found) if isinstance(target, torch.Tensor) else None for target in flat]
+    every = [torch.tensor(math.nan) if gradient is None else gradient for gradient in every]
+    return others, keras.tree.pack_sequence_as(targets, every)
 
 
 @contextlib.contextmanager
