@@ -15,10 +15,12 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from analysis import results
-from examples.full_scale import augmentation, images, plan, run, training
+from examples.full_scale import augmentation, images, plan, run, runs, training
 from examples.full_scale.images import Images
+from keras_bnact import measure
 from train import network, options
 from train.datasets import ImageSet
+from train.run_directory import RunDirectory
 
 SMALL = ["--model=vgg16_8", "--width=0.05", "--batch_size=32", "--dataset=image_folder"]
 
@@ -229,6 +231,23 @@ def test_steps_are_those_of_tensorflow(
     np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-4 if steps > 2 else 1e-5)
 
 
+def test_what_a_run_writes_is_what_its_network_shows(image_set, tmp_path):
+    flags = options.parse([*SMALL, "--learning_rate=0.01", "--epochs=4"])
+    held_out, test = (image_set.test.take(np.arange(*part)) for part in ((0, 40), (40, 77)))
+    parts = dataclasses.replace(image_set, validation=held_out, test=test)
+    trainer = runs.make_trainer(flags, parts)
+    directory = RunDirectory(tmp_path / "run", options.as_text(flags))
+    summary = runs.run(flags, directory, trainer, parts, peak=1.0)
+    for name, part in (("validation", held_out), ("test", test)):
+        logits = trainer.model.predict(part.images, verbose=0)
+        accuracy = (logits.argmax(axis=1) == part.labels).mean()
+        assert summary[name]["accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    measured = measure(trainer.model, test.images)
+    assert summary["statistics"] == pytest.approx(measured.means(), rel=1e-5)
+    # It has learned: these are not the figures of a new network.
+    assert summary["train"]["accuracy"] > 0.3
+
+
 # The command
 
 
@@ -328,8 +347,10 @@ def test_a_run_is_made_again_from_its_flags(folder, tmp_path, run_python):
     precision = "--precision=float32"
     first = run_python("-m", "examples.full_scale.run", *command(folder, runs, precision))
     assert first.returncode == 0, first.stderr
-    flags = runs / "table2-tanh_swap" / "run" / "flags.txt"
-    again = ["--cells=table2/tanh_swap", f"--flagfile={flags}", f"--runs={runs}"]
+    place = runs / "table2-tanh_swap" / "run"
+    described = json.loads((place / "environment.json").read_text())
+    assert (described["compute_dtype"], described["matmul_precision"]) == ("float32", "highest")
+    again = ["--cells=table2/tanh_swap", f"--flagfile={place / 'flags.txt'}", f"--runs={runs}"]
     finished = run_python("-m", "examples.full_scale.run", *again)
     assert finished.stdout == "1 runs, 1 of them finished\n", finished.stderr
 
