@@ -37,8 +37,6 @@ LEARNING_RATE, MOMENTUM = 0.001, 0.9
 FIRST_STEPS = 10
 # Side of the matrices whose product tells the machine's peak.
 SIDE = 2048
-# Forward passes that a step costs.
-PASSES = {"train": 3, "evaluate": 1}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -85,7 +83,7 @@ def _compare(name: str, width: float, order: str) -> None:
         losses = [runner["train"]() for runner in runners]
     operations = network.operations_per_image(ours) * BATCH_SIZE.value
     product = _product()
-    for phase, passes in PASSES.items():
+    for phase, passes in (("train", network.TRAINING_PASSES), ("evaluate", 1)):
         rounds = [
             [_seconds(step) for step in (*(runner[phase] for runner in runners), product)]
             for _ in range(ROUNDS.value)

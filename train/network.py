@@ -9,6 +9,10 @@ from keras_bnact import models
 from train import options
 from train.datasets import ImageSet
 
+# Forward passes that a step of training costs: the gradients by the inputs and by the weights are
+# one each.
+TRAINING_PASSES = 3
+
 
 def build(flags: Any, images: ImageSet, synchronized: bool = False) -> keras.Model:
     """From images in 0 to 255 to logits; `synchronized` over the replicas of a strategy."""
@@ -45,11 +49,9 @@ def set_loss(model: keras.Model, optimizer: keras.optimizers.Optimizer | None) -
 
 
 def operations_per_image(model: keras.Model) -> int:
-    """Multiplications and additions of a forward pass with the weights of convolutions and dense
-    layers, two for each weight and position, those that meet padding among them.
+    """Multiplications and additions of a forward pass, two for each weight and position.
 
-    Of a step of training it is three times that: the gradients by the inputs and by the weights
-    are a pass each.
+    Of convolutions and dense layers alone; what meets padding is counted, too.
     """
     return sum(
         2 * math.prod(step.kernel.shape) * math.prod(layer.output.shape[1:-1])

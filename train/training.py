@@ -52,9 +52,10 @@ def run(flags: Any, directory: RunDirectory, strategy: Any) -> dict[str, Any]:
         tables = measurements.tables(progress.epochs, measured, model, images, flags)
         progress.add_layers(tables)
     progress.write(directory)
-    summary = progress.summarize(
-        images, flags.batch_size, judge.count_params(), _tested(judge, images, progress), means
-    )
+    test = None
+    if images.validation:
+        test = judge.evaluate(images.test.test_batches(), verbose=0, return_dict=True)
+    summary = progress.summarize(images, flags.batch_size, judge.count_params(), test, means)
     measurements.write_channels(measured, directory)
     directory.write_json(run_directory.SUMMARY, summary)
     tf.io.gfile.rmtree(str(directory.path / run_directory.CHECKPOINT))
@@ -98,13 +99,6 @@ def fit(
         verbose=1 if sys.stdout.isatty() else 2,
         shuffle=False,
     )
-
-
-def _tested(judge: keras.Model, images: ImageSet, progress: Progress) -> dict[str, float]:
-    """The figures on the test images, of which each epoch has them unless some are held out."""
-    if images.validation:
-        return judge.evaluate(images.test.test_batches(), verbose=0, return_dict=True)
-    return {name: progress.history[-1][f"test_{name}"] for name in METRICS}
 
 
 class _Evaluate(keras.callbacks.Callback):

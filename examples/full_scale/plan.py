@@ -21,7 +21,16 @@ DATA = (
 )
 
 
-def carry_out(pending: Sequence[tuple[RunDirectory, Any]], precision_name: str) -> int:
+Run = tuple[RunDirectory, Any]
+
+
+def in_order(pending: Sequence[Run]) -> list[Run]:
+    """A network's seeds next to one another, which take the same compiled programs."""
+    keys = [_settings(flags) for _, flags in pending]
+    return [pending[n] for n in sorted(range(len(keys)), key=lambda n: keys.index(keys[n]))]
+
+
+def carry_out(pending: Sequence[Run], precision_name: str) -> int:
     """Trains what is not finished, in order; a run that fails keeps no other from it.
 
     Args:
@@ -73,7 +82,7 @@ class _InCommon:
         self.data_key = self.trainer_key = self.data = self.trainer = None
 
     def of(self, flags: Any) -> tuple[ImageSet, Trainer]:
-        settings = {name: flags[name].value for name in flags if name not in ("seed", "run_dir")}
+        settings = _settings(flags)
         data_key = [settings[name] for name in DATA]
         if self.data_key != data_key:
             self.data = images.load(flags)
@@ -82,3 +91,8 @@ class _InCommon:
             self.trainer = runs.make_trainer(flags, self.data)
             self.trainer_key = settings
         return self.data, self.trainer
+
+
+def _settings(flags: Any) -> dict[str, Any]:
+    """All that a run's programs depend on."""
+    return {name: flags[name].value for name in flags if name not in ("seed", "run_dir")}

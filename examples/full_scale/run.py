@@ -82,15 +82,12 @@ def _run(arguments: Sequence[str]) -> int:
         directory = RunDirectory(path, text)
         if not _finished(directory):
             pending.append((directory, flags))
-    # One network's seeds next to one another, which take the same compiled programs.
-    places: dict[str, int] = {}
-    pending.sort(key=lambda run: places.setdefault(_network(run[1]), len(places)))
     print(f"{len(planned)} runs, {len(planned) - len(pending)} of them finished")
     if pending:
         os.environ["KERAS_BACKEND"] = "jax"
         from examples.full_scale import plan
 
-        if plan.carry_out(pending, own.precision):
+        if plan.carry_out(plan.in_order(pending), own.precision):
             return 1
     return 0
 
@@ -101,12 +98,6 @@ def _finished(directory: RunDirectory) -> bool:
     except InUseError:
         # Perhaps no longer when its turn comes.
         return False
-
-
-def _network(flags: Any) -> str:
-    """All that a run's programs depend on."""
-    lines = options.as_text(flags).splitlines()
-    return "\n".join(line for line in lines if not line.startswith("--seed="))
 
 
 def _parse(arguments: Sequence[str]) -> tuple[Any, list[str]]:

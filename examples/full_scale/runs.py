@@ -19,8 +19,6 @@ from train.schedule import learning_rate, stops_early
 
 # Lines that a run prints on its way.
 LINES = 10
-# Forward passes that a step costs.
-TRAINING_PASSES = 3
 
 
 def make_trainer(flags: Any, images: ImageSet) -> Trainer:
@@ -60,10 +58,11 @@ def run(
     state, measured = _fit(flags, trainer, images, trainer.state(), progress)
     progress.write(directory)
     measurements.write_channels(measured, directory)
-    test = _plain(trainer.evaluate(state, trainer.tested))
+    # Else every epoch has been judged by the test images.
+    test = _plain(trainer.evaluate(state, trainer.tested)) if images.validation else None
     parameters = trainer.model.count_params()
     summary = progress.summarize(images, flags.batch_size, parameters, test, measured.means())
-    operations = TRAINING_PASSES * network.operations_per_image(trainer.model)
+    operations = network.TRAINING_PASSES * network.operations_per_image(trainer.model)
     summary |= {
         "operations_per_second": operations * summary["images_per_second"],
         "peak_operations_per_second": peak,

@@ -19,7 +19,6 @@ NAMES = tuple(
     module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_")
 )
 
-
 # Width of the black frame that images in memory are cropped from, over their side.
 CROP_PADDING = 1 / 8
 
