@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.results import Result
+from analysis.results import AFFINE, Result
 
 # What stands in for a data set without runs: a user's own images of as many classes.
 STAND_IN = "image_folder"
@@ -67,13 +67,15 @@ class Cell:
     def fits(self, result: Result) -> bool:
         """Whether a run is one of this model, on whatever scale."""
         flags = result.flags
-        affine = flags.get("gamma_weight_decay"), flags.get("beta_weight_decay")
-        if self.order == "nwdbn":
-            order = flags["order"] == "convention" and all(x and not float(x) for x in affine)
-        else:
-            order = flags["order"] == self.order and affine == (None, None)
-        names = (flags["model"], flags["activation"])
-        return order and names == (self.model, self.activation)
+        order, decay = flags["order"], float(flags["weight_decay"])
+        affine = {float(flags[name]) for name in AFFINE}
+        if affine != {decay}:
+            order = "nwdbn" if order == "convention" and affine == {0.0} else None
+        return (order, flags["model"], flags["activation"]) == (
+            self.order,
+            self.model,
+            self.activation,
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

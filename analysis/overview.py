@@ -3,11 +3,10 @@
 import operator
 
 from analysis.cells import Results, by_settings, varied
-from analysis.results import NEEDED
 from keras_bnact.statistics import FIGURES
 
 # What a run is, whether or not it varies.
-ALWAYS = [name for name in NEEDED if name != "seed"]
+ALWAYS = ("dataset", "model", "activation", "order")
 
 
 def overview(results: Results) -> tuple[list[str], list[list[str]]]:

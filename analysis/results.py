@@ -26,7 +26,9 @@ FILES = (
 )
 # Flags that make no other run: where and how it is made, and what is written of it.
 ASIDE = ("seed", "strategy", "replicas", "deterministic", "export", "statistics_every")
-NEEDED = ("dataset", "model", "activation", "order", "seed")
+# Weight decays of batch normalization, which by default are that of the kernels.
+AFFINE = ("gamma_weight_decay", "beta_weight_decay")
+NEEDED = ("dataset", "model", "activation", "order", "weight_decay", "seed")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Result:
 
     Attributes:
         path: Its directory.
-        flags: Text by name, as in `flags.txt`.
+        flags: Text by name, as in `flags.txt`, with the weight decays of `AFFINE` always given.
         history: A record of each epoch.
         statistics, gradients: Records of the layers after the last epoch.
         summary: Final figures.
@@ -127,6 +129,11 @@ def _check_flags(result: Result) -> None:
         raise ValueError(f"flags.txt lacks {', '.join(missing)}")
     if not result.flags["seed"].isdigit():
         raise ValueError(f"flags.txt has the seed {result.flags['seed']!r}")
+    for name in ("weight_decay", *AFFINE):
+        try:
+            float(result.flags[name])
+        except ValueError:
+            raise ValueError(f"flags.txt has the {name} {result.flags[name]!r}") from None
 
 
 def _check_summary(result: Result) -> None:
@@ -183,4 +190,5 @@ def _flags(text: str) -> dict[str, str]:
             flags[name.removeprefix("no")] = "false"
         else:
             flags[name] = "true"
-    return flags
+    # A run is the same whether it was told the default or not.
+    return dict.fromkeys(AFFINE, flags.get("weight_decay")) | flags

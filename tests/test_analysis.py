@@ -228,12 +228,25 @@ def test_nwdbn_is_told_from_the_convention(make_run, tmp_path):
     make_run("affine", 0.7, **off)
     decayed = dict.fromkeys(off, "0.0001")
     make_run("decayed", 0.7, order="convention", **decayed)
+    make_run("none", 0.7, order="convention", weight_decay="0.0")
     found, _ = results.read(tmp_path / "runs")
     names = {
         order: [r.path.name for r in found if Cell(order).fits(r)]
         for order in ("nwdbn", "convention", "swap")
     }
-    assert names == {"nwdbn": ["nwdbn"], "convention": ["convention"], "swap": []}
+    assert names == {"nwdbn": ["nwdbn"], "convention": ["convention", "none"], "swap": []}
+
+
+def test_a_weight_decay_that_is_not_given_is_that_of_the_kernels(make_run, tmp_path):
+    make_run("0", 0.6)
+    for decay in ("0.0", "0.0001", "0.0005"):
+        affine = dict.fromkeys(results.AFFINE, decay)
+        make_run(decay, 0.7, seed=1, **affine)
+    out = analyse(tmp_path, "--figures=7")
+    rows = {float(row["weight_decay"]): float(row["accuracy"]) for row in read(out / "figure7.csv")}
+    assert rows == pytest.approx({0.0: 70, 1e-4: 70, 5e-4: 65})
+    found, _ = results.read(tmp_path / "runs")
+    assert [run.path.name for run in Results(found).group(Cell("swap")).results] == ["0", "0.0005"]
 
 
 def test_sweeps_of_weight_decay(make_run, tmp_path):
@@ -335,6 +348,10 @@ DAMAGES = {
     "old": (lambda run: (run / "gradients.csv").unlink(), "of an older format"),
     "empty": (lambda run: (run / "flags.txt").write_text(""), "flags.txt lacks dataset"),
     "seed": (lambda run: _replaced(run / "flags.txt", "seed=0", "seed=x"), "the seed 'x'"),
+    "decay": (
+        lambda run: _replaced(run / "flags.txt", "decay=0.0005", "decay=x"),
+        "the weight_decay 'x'",
+    ),
     "json": (lambda run: (run / "summary.json").write_text("{"), "is damaged"),
     "nan": (lambda run: _replaced(run / "summary.json", "0.99", "NaN"), "not finite"),
     "null": (lambda run: _replaced(run / "summary.json", "0.99", "null"), "no accuracy"),

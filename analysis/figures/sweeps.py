@@ -9,7 +9,7 @@ import numpy as np
 from analysis import commands, style
 from analysis.cells import Group, Results, best
 from analysis.figures import Drawing, Figure, NotRunError
-from analysis.results import Result
+from analysis.results import AFFINE, Result
 
 # Of gamma and beta: the paper's in figure 7; figure 18 gives none, so these are ours.
 SMALL = (0.0, 1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4)
@@ -76,8 +76,7 @@ def _by_decay(
         names = (result.flags["model"], result.flags["activation"], result.flags["order"])
         value = fits(result) if names == ("vgg16_11", "tanh", order) else None
         if value is not None and not result.held_out:
-            affine = ("gamma_weight_decay", "beta_weight_decay")
-            rest = tuple((k, v) for k, v in result.settings if k not in affine)
+            rest = tuple((k, v) for k, v in result.settings if k not in AFFINE)
             sweeps.setdefault(rest, {}).setdefault(value, []).append(result)
     if not sweeps:
         raise NotRunError
@@ -92,23 +91,21 @@ def _columns(pairs: Sequence[tuple[float, float | None]]) -> tuple[Sequence[floa
 
 def _beta(result: Result) -> float | None:
     """Of beta, where gamma has none."""
-    gamma, beta = (result.flags.get(f"{name}_weight_decay") for name in ("gamma", "beta"))
-    return None if gamma is None or beta is None or float(gamma) else float(beta)
+    gamma, beta = (float(result.flags[name]) for name in AFFINE)
+    return None if gamma else beta
 
 
 def _affine(low: float, high: float) -> Callable[[Result], float | None]:
     """Of gamma and beta where they have the same, between two values."""
 
     def fits(result: Result) -> float | None:
-        gamma, beta = (result.flags.get(f"{name}_weight_decay") for name in ("gamma", "beta"))
-        if gamma is None or beta is None or float(gamma) != float(beta):
-            return None
-        return float(beta) if low <= float(beta) <= high else None
+        gamma, beta = (float(result.flags[name]) for name in AFFINE)
+        return beta if gamma == beta and low <= beta <= high else None
 
     return fits
 
 
-_AFFINE = "gamma and beta"
+_BOTH = "gamma and beta"
 FIGURES = (
     Figure(
         5,
@@ -120,12 +117,12 @@ FIGURES = (
         7,
         "Accuracy and sparsity, as gamma's and beta's weight decay grows in Swap",
         [commands.sweep("figure7/sweep")],
-        _draw("swap", _affine(0.0, 5e-4), SMALL, "sparsity", _AFFINE),
+        _draw("swap", _affine(0.0, 5e-4), SMALL, "sparsity", _BOTH),
     ),
     Figure(
         18,
         "The same with larger weight decays",
         [commands.sweep("figure18/sweep")],
-        _draw("swap", _affine(1e-3, np.inf), LARGE, "sparsity", _AFFINE, "weight decays of ours"),
+        _draw("swap", _affine(1e-3, np.inf), LARGE, "sparsity", _BOTH, "weight decays of ours"),
     ),
 )
