@@ -82,7 +82,7 @@ def _run(arguments: Sequence[str]) -> int:
         directory = RunDirectory(path, text)
         if not _finished(directory):
             pending.append((directory, flags))
-    print(f"{len(planned)} runs, {len(planned) - len(pending)} of them finished")
+    print(f"{len(planned) - len(pending)} of {len(planned)} runs finished")
     if pending:
         os.environ["KERAS_BACKEND"] = "jax"
         from examples.full_scale import plan
