@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.results import AFFINE, Result
+from analysis.results import Result
 
 # What stands in for a data set without runs: a user's own images of as many classes.
 STAND_IN = "image_folder"
@@ -44,7 +44,7 @@ class Cell:
 
     Args:
         order: `"convention"`, `"swap"`, `"nobn"`, or `"nwdbn"`: the convention without weight
-            decay on gamma and beta.
+            decay on gamma and beta, but with some on the kernels.
         model, activation, dataset: As the flags of `train.run`.
     """
 
@@ -67,9 +67,8 @@ class Cell:
     def fits(self, result: Result) -> bool:
         """Whether a run is one of this model, on whatever scale."""
         flags = result.flags
-        order, decay = flags["order"], float(flags["weight_decay"])
-        affine = {float(flags[name]) for name in AFFINE}
-        if affine != {decay}:
+        order, affine = flags["order"], {*result.affine_decays}
+        if affine != {float(flags["weight_decay"])}:
             order = "nwdbn" if order == "convention" and affine == {0.0} else None
         return (order, flags["model"], flags["activation"]) == (
             self.order,

@@ -26,7 +26,7 @@ FILES = (
 )
 # Flags that make no other run: where and how it is made, and what is written of it.
 ASIDE = ("seed", "strategy", "replicas", "deterministic", "export", "statistics_every")
-# Weight decays of batch normalization, which by default are that of the kernels.
+# Of gamma and beta.
 AFFINE = ("gamma_weight_decay", "beta_weight_decay")
 NEEDED = ("dataset", "model", "activation", "order", "weight_decay", "seed")
 
@@ -37,7 +37,7 @@ class Result:
 
     Attributes:
         path: Its directory.
-        flags: Text by name, as in `flags.txt`, with the weight decays of `AFFINE` always given.
+        flags: Text by name, as in `flags.txt`.
         history: A record of each epoch.
         statistics, gradients: Records of the layers after the last epoch.
         summary: Final figures.
@@ -65,16 +65,26 @@ class Result:
         return not all(np.isfinite(row[figure]) for row in self.statistics for figure in FIGURES)
 
     @property
+    def affine_decays(self) -> tuple[float, ...]:
+        """Weight decays of gamma and beta, by default those of the kernels."""
+        return tuple(float(self.flags.get(name, self.flags["weight_decay"])) for name in AFFINE)
+
+    @property
     def held_out(self) -> bool:
         """Whether part of the training images was held out."""
         return "validation" in self.summary
 
     @functools.cached_property
     def settings(self) -> tuple[tuple[str, str], ...]:
-        """The flags that make the run what it is, but for its seed."""
+        """The flags that make the run what it is, but for its seed and for defaults of `AFFINE`."""
+        aside = {*ASIDE}
         # A folder of images is the data set itself, elsewhere it is where that is kept.
-        own = self.flags["dataset"] == "image_folder"
-        aside = ASIDE if own else (*ASIDE, "data_dir")
+        if self.flags["dataset"] != "image_folder":
+            aside.add("data_dir")
+        decay = float(self.flags["weight_decay"])
+        aside |= {
+            name for name, own in zip(AFFINE, self.affine_decays, strict=True) if own == decay
+        }
         return tuple(sorted((k, v) for k, v in self.flags.items() if k not in aside))
 
     @functools.cached_property
@@ -129,7 +139,7 @@ def _check_flags(result: Result) -> None:
         raise ValueError(f"flags.txt lacks {', '.join(missing)}")
     if not result.flags["seed"].isdigit():
         raise ValueError(f"flags.txt has the seed {result.flags['seed']!r}")
-    for name in ("weight_decay", *AFFINE):
+    for name in {"weight_decay", *AFFINE} & {*result.flags}:
         try:
             float(result.flags[name])
         except ValueError:
@@ -190,5 +200,4 @@ def _flags(text: str) -> dict[str, str]:
             flags[name.removeprefix("no")] = "false"
         else:
             flags[name] = "true"
-    # A run is the same whether it was told the default or not.
-    return dict.fromkeys(AFFINE, flags.get("weight_decay")) | flags
+    return flags

@@ -1,4 +1,4 @@
-"""Handwritten digits as images to train on, in memory and in a folder."""
+"""Handwritten digits as images, in memory and in a folder, and flags of a network for them."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ from sklearn.datasets import load_digits
 
 from examples.full_scale.images import Images
 
-# A network small enough for seconds, on a folder of images.
-SMALL = ["--model=vgg16_8", "--width=0.05", "--batch_size=32", "--dataset=image_folder"]
+# A network small enough for seconds.
+SMALL = ["--model=vgg16_8", "--width=0.05", "--batch_size=32"]
 
 
 def digits(count: int, size: int = 32) -> Images:

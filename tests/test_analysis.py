@@ -229,12 +229,17 @@ def test_nwdbn_is_told_from_the_convention(make_run, tmp_path):
     decayed = dict.fromkeys(off, "0.0001")
     make_run("decayed", 0.7, order="convention", **decayed)
     make_run("none", 0.7, order="convention", weight_decay="0.0")
+    make_run("none at all", 0.7, order="convention", weight_decay="0.0", **off)
     found, _ = results.read(tmp_path / "runs")
     names = {
         order: [r.path.name for r in found if Cell(order).fits(r)]
         for order in ("nwdbn", "convention", "swap")
     }
-    assert names == {"nwdbn": ["nwdbn"], "convention": ["convention", "none"], "swap": []}
+    assert names == {
+        "nwdbn": ["nwdbn"],
+        "convention": ["convention", "none", "none at all"],
+        "swap": [],
+    }
 
 
 def test_a_weight_decay_that_is_not_given_is_that_of_the_kernels(make_run, tmp_path):
@@ -246,7 +251,12 @@ def test_a_weight_decay_that_is_not_given_is_that_of_the_kernels(make_run, tmp_p
     rows = {float(row["weight_decay"]): float(row["accuracy"]) for row in read(out / "figure7.csv")}
     assert rows == pytest.approx({0.0: 70, 1e-4: 70, 5e-4: 65})
     found, _ = results.read(tmp_path / "runs")
-    assert [run.path.name for run in Results(found).group(Cell("swap")).results] == ["0", "0.0005"]
+    group = Results(found).group(Cell("swap"))
+    assert [run.path.name for run in group.results] == ["0", "0.0005"]
+    # What was not told does not vary.
+    make_run("less", 0.6, weight_decay="0.0001")
+    found, _ = results.read(tmp_path / "runs")
+    assert Results(found).group(Cell("swap")).searched == ["weight_decay"]
 
 
 def test_sweeps_of_weight_decay(make_run, tmp_path):

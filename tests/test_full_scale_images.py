@@ -54,7 +54,10 @@ def test_every_offset_and_mirror_image_is_drawn():
 def test_images_are_read_from_a_folder(tmp_path):
     folder = write_folder(tmp_path)
     flags = options.parse(
-        [*SMALL, "--batch_size=16", f"--data_dir={folder}", "--validation_fraction=0.2"]
+        [
+            *(*SMALL, "--batch_size=16", "--validation_fraction=0.2"),
+            *("--dataset=image_folder", f"--data_dir={folder}"),
+        ]
     )
     loaded = images.load(flags)
     assert (loaded.classes, loaded.size) == (3, 32)

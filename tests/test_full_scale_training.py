@@ -80,7 +80,7 @@ def test_figures_on_the_test_images_are_numpys(batch_size, image_set, monkeypatc
     penalty = sum(
         0.005 * np.square(np.asarray(w, "float64")).sum() for w in trainer.model.trainable_weights
     )
-    figures = trainer.evaluate(trainer.state(), trainer.tested)
+    figures = trainer.evaluate(trainer.state(), trainer.judged)
     assert figures.cross_entropy == pytest.approx(cross_entropy, rel=1e-5)
     assert figures.loss == pytest.approx(cross_entropy + penalty, rel=1e-5)
     assert figures.accuracy == pytest.approx((logits.argmax(axis=1) == labels).mean(), rel=1e-5)
@@ -142,14 +142,16 @@ def test_steps_are_those_of_tensorflow(
     np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-4 if steps > 2 else 1e-5)
 
 
-def test_what_a_run_writes_is_what_its_network_shows(image_set, tmp_path):
+@pytest.mark.parametrize("holds_out", [True, False])
+def test_what_a_run_writes_is_what_its_network_shows(holds_out, image_set, tmp_path):
     flags = options.parse([*SMALL, "--learning_rate=0.01", "--epochs=4"])
     held_out, test = (image_set.test.take(np.arange(*part)) for part in ((0, 40), (40, 77)))
-    parts = dataclasses.replace(image_set, validation=held_out, test=test)
+    parts = dataclasses.replace(image_set, validation=held_out if holds_out else None, test=test)
     trainer = runs.make_trainer(flags, parts)
     directory = RunDirectory(tmp_path / "run", options.as_text(flags))
     summary = runs.run(flags, directory, trainer, parts, peak=1.0)
-    for name, part in (("validation", held_out), ("test", test)):
+    assert ("validation" in summary) == holds_out
+    for name, part in (("validation", held_out), ("test", test))[not holds_out :]:
         logits = trainer.model.predict(part.images, verbose=0)
         accuracy = (logits.argmax(axis=1) == part.labels).mean()
         assert summary[name]["accuracy"] == pytest.approx(accuracy, abs=1e-6)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from train import run_directory
@@ -60,7 +60,7 @@ class Progress:
         images: ImageSet,
         batch_size: int,
         parameters: int,
-        test: Mapping[str, float] | None,
+        evaluate: Callable[[], Mapping[str, float]],
         statistics_means: Mapping[str, float],
     ) -> dict[str, Any]:
         """Final figures of each part, and the speed.
@@ -71,7 +71,7 @@ class Progress:
             images: The run's.
             batch_size: Images a step.
             parameters: The network's number of them.
-            test: The `METRICS` on the test images; None where the last epoch has them.
+            evaluate: Gives the `METRICS` on the test images, where epochs are not judged by them.
             statistics_means: What the layers came to.
         """
         last = self.history[-1]
@@ -79,7 +79,8 @@ class Progress:
         summary["train"] = {name: last[name] for name in METRICS}
         if images.validation:
             summary["validation"] = {name: last[f"val_{name}"] for name in METRICS}
-        if test is None:
+            test = evaluate()
+        else:
             test = {name: last[f"test_{name}"] for name in METRICS}
         summary["test"] = {name: test[name] for name in METRICS}
         examples = len(images.train) // batch_size * batch_size

@@ -52,10 +52,11 @@ def run(flags: Any, directory: RunDirectory, strategy: Any) -> dict[str, Any]:
         tables = measurements.tables(progress.epochs, measured, model, images, flags)
         progress.add_layers(tables)
     progress.write(directory)
-    test = None
-    if images.validation:
-        test = judge.evaluate(images.test.test_batches(), verbose=0, return_dict=True)
-    summary = progress.summarize(images, flags.batch_size, judge.count_params(), test, means)
+
+    def evaluate():
+        return judge.evaluate(images.test.test_batches(), verbose=0, return_dict=True)
+
+    summary = progress.summarize(images, flags.batch_size, judge.count_params(), evaluate, means)
     measurements.write_channels(measured, directory)
     directory.write_json(run_directory.SUMMARY, summary)
     tf.io.gfile.rmtree(str(directory.path / run_directory.CHECKPOINT))

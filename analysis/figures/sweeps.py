@@ -91,7 +91,7 @@ def _columns(pairs: Sequence[tuple[float, float | None]]) -> tuple[Sequence[floa
 
 def _beta(result: Result) -> float | None:
     """Of beta, where gamma has none."""
-    gamma, beta = (float(result.flags[name]) for name in AFFINE)
+    gamma, beta = result.affine_decays
     return None if gamma else beta
 
 
@@ -99,7 +99,7 @@ def _affine(low: float, high: float) -> Callable[[Result], float | None]:
     """Of gamma and beta where they have the same, between two values."""
 
     def fits(result: Result) -> float | None:
-        gamma, beta = (float(result.flags[name]) for name in AFFINE)
+        gamma, beta = result.affine_decays
         return beta if gamma == beta and low <= beta <= high else None
 
     return fits

@@ -19,18 +19,17 @@ DATA = (
     "validation_fraction",
     "batch_size",
 )
+# Where a run is to be written, and its flags.
+Pending = tuple[RunDirectory, Any]
 
 
-Run = tuple[RunDirectory, Any]
-
-
-def in_order(pending: Sequence[Run]) -> list[Run]:
+def in_order(pending: Sequence[Pending]) -> list[Pending]:
     """A network's seeds next to one another, which take the same compiled programs."""
     keys = [_settings(flags) for _, flags in pending]
     return [pending[n] for n in sorted(range(len(keys)), key=lambda n: keys.index(keys[n]))]
 
 
-def carry_out(pending: Sequence[Run], precision_name: str) -> int:
+def carry_out(pending: Sequence[Pending], precision_name: str) -> int:
     """Trains what is not finished, in order; a run that fails keeps no other from it.
 
     Args:

@@ -58,10 +58,13 @@ def run(
     state, measured = _fit(flags, trainer, images, trainer.state(), progress)
     progress.write(directory)
     measurements.write_channels(measured, directory)
-    # Else every epoch has been judged by the test images.
-    test = _plain(trainer.evaluate(state, trainer.tested)) if images.validation else None
-    parameters = trainer.model.count_params()
-    summary = progress.summarize(images, flags.batch_size, parameters, test, measured.means())
+    summary = progress.summarize(
+        images,
+        flags.batch_size,
+        trainer.model.count_params(),
+        lambda: _plain(trainer.evaluate(state, trainer.tested)),
+        measured.means(),
+    )
     operations = network.TRAINING_PASSES * network.operations_per_image(trainer.model)
     summary |= {
         "operations_per_second": operations * summary["images_per_second"],

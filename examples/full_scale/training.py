@@ -75,7 +75,8 @@ class Trainer:
         self.batch_size, self.flip = batch_size, images.flip
         self.train = jax.device_put((images.train.images, images.train.labels))
         self.judged = _padded(images.validation or images.test)
-        self.tested = _padded(images.test) if images.validation else self.judged
+        # Else the test images are those that epochs are judged by.
+        self.tested = _padded(images.test) if images.validation else None
         self._epoch = jax.jit(self._scan_epoch, donate_argnums=0)
         if not whole_epochs:
             self._step = jax.jit(self._drawn_step, donate_argnums=0)
