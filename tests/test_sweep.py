@@ -37,6 +37,8 @@ def test_runs_are_made_compared_and_not_made_again(run_python, tmp_path):
     assert "2 runs in" in process.stdout
     assert "0 of them finished before" in process.stdout
     assert "seed=0,test_examples=1000 failed: --test_examples" in process.stdout
+    # Which a log is read for.
+    assert "seed=0,test_examples=99 finished\n" in process.stderr
     table = (tmp_path / "sweep" / "table.csv").read_text().splitlines()
     assert table[0] == "test_examples,runs,finished,test_accuracy_mean,test_accuracy_std"
     first = tmp_path / "sweep" / "seed=0,test_examples=99"

@@ -140,7 +140,8 @@ def _execute(
                 done[run] = epochs[run]
                 if reason is not None:
                     failures[run] = reason
-                    progress.write(f"{run.name} failed: {reason}", file=sys.stderr)
+                outcome = "finished" if reason is None else f"failed: {reason}"
+                progress.write(f"{run.name} {outcome}", file=sys.stderr)
             for run in (*futures.values(), *elsewhere):
                 done[run] = _epochs(directories[run])
             over = len(runs) - len(futures) - len(elsewhere)
