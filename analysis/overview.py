@@ -3,6 +3,7 @@
 import operator
 
 from analysis.cells import Results, by_settings, varied
+from analysis.results import AFFINE
 from keras_bnact.statistics import FIGURES
 
 # What a run is, whether or not it varies.
@@ -21,13 +22,14 @@ def overview(results: Results) -> tuple[list[str], list[list[str]]]:
     columns = [*ALWAYS, *(name for name in varied(groups) if name not in ALWAYS)]
     rows = []
     for group in groups:
+        flags = dict.fromkeys(AFFINE, group.flags["weight_decay"]) | group.flags
         accuracy, std = group.accuracy()
         statistics = [
             group.statistic(operator.methodcaller("mean_of_layers", figure)) for figure in FIGURES
         ]
         rows.append(
             [
-                *(group.flags.get(name, "") for name in columns),
+                *(flags.get(name, "") for name in columns),
                 str(len(group.results)),
                 f"{accuracy:.2f}",
                 "" if std is None else f"{std:.2f}",

@@ -244,7 +244,8 @@ def test_nwdbn_is_told_from_the_convention(make_run, tmp_path):
 
 def test_a_weight_decay_that_is_not_given_is_that_of_the_kernels(make_run, tmp_path):
     make_run("0", 0.6)
-    for decay in ("0.0", "0.0001", "0.0005"):
+    decays = ("0.0", "0.0001", "0.0005")
+    for decay in decays:
         affine = dict.fromkeys(results.AFFINE, decay)
         make_run(decay, 0.7, seed=1, **affine)
     out = analyse(tmp_path, "--figures=7")
@@ -253,6 +254,7 @@ def test_a_weight_decay_that_is_not_given_is_that_of_the_kernels(make_run, tmp_p
     found, _ = results.read(tmp_path / "runs")
     group = Results(found).group(Cell("swap"))
     assert [run.path.name for run in group.results] == ["0", "0.0005"]
+    assert {row["gamma weight decay"] for row in read(out / "runs.csv")} == {*decays}
     # What was not told does not vary.
     make_run("less", 0.6, weight_decay="0.0001")
     found, _ = results.read(tmp_path / "runs")
