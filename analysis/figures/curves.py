@@ -35,7 +35,9 @@ def _draw(column: str, label: str) -> Callable[[Results], Drawing]:
             ]
         axes.set(xlabel="Epoch", ylabel=label)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(title="mean, and range of the seeds", title_fontsize=8)
+        several = any(len(group.results) > 1 for group in found.values())
+        title = "mean, and range of the seeds" if several else None
+        axes.legend(title=title, title_fontsize=8)
         return Drawing(drawn, rows, list(found.values()))
 
     return draw
