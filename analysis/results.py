@@ -82,9 +82,7 @@ class Result:
         if self.flags["dataset"] != "image_folder":
             aside.add("data_dir")
         decay = float(self.flags["weight_decay"])
-        aside |= {
-            name for name, own in zip(AFFINE, self.affine_decays, strict=True) if own == decay
-        }
+        aside |= {name for name in AFFINE if float(self.flags.get(name, decay)) == decay}
         return tuple(sorted((k, v) for k, v in self.flags.items() if k not in aside))
 
     @functools.cached_property
