@@ -11,7 +11,7 @@ FOLDER = ROOT / "train" / "flagfiles"
 CELLS = sorted(
     path
     for path in FOLDER.glob("*/*.flags")
-    if path.parent.name not in ("shared", "grid_search", "small")
+    if path.parent.name not in ("shared", "grid_search", "small", "initial_weights")
 )
 DATASETS = ("cifar10", "cifar100", "tiny_imagenet", "imagenet2012")
 
@@ -187,6 +187,16 @@ def test_the_small_reproduction():
         assert published(f"small/{name}") == accuracy
         header = (FOLDER / f"small/{name}.flags").read_text()
         assert re.search(r"Cost: 5 runs, about \d+ minutes", header)
+
+
+def test_the_study_of_initial_weights():
+    runs = runs_of("initial_weights/coarse")
+    names = ("kernel_initializer", "order", "learning_rate", "weight_decay")
+    assert len({tuple(run.flags[name].value for name in names) for run in runs}) == 160
+    assert {run.flags.order for run in runs} == {"convention", "swap"}
+    assert {run.flags.learning_rate for run in runs} == {0.1, 0.03, 0.01, 0.003}
+    assert {run.flags.weight_decay for run in runs} == {1e-4, 5e-4, 1e-3, 5e-3}
+    assert {run.flags.validation_fraction for run in runs} == {0.1}
 
 
 def test_every_file_is_tested_states_itself_and_has_a_header():

@@ -90,6 +90,54 @@ def test_mobilenet_keeps_small_images_in_its_stem(size, side):
     assert model.get_layer("pointwise13").output.shape[1:3] == (side, side)
 
 
+def weight_layers(model):
+    """Convolutions and dense layers with their kernels, but for depthwise ones."""
+    layers = [getattr(layer, "layer", layer) for layer in model.layers]
+    return [(layer, as_float64(layer.kernel)) for layer in layers if hasattr(layer, "filters")] + [
+        (layer, as_float64(layer.kernel)) for layer in layers if hasattr(layer, "units")
+    ]
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_initial_weights_are_uniform_by_their_inputs(network):
+    for layer, kernel in weight_layers(network(width=0.25)):
+        bound = np.prod(kernel.shape[:-1]) ** -0.5
+        assert 0.95 * bound < np.abs(kernel).max() <= bound * (1 + 1e-6), layer.name
+        # A uniform distribution's deviation is bound / sqrt(3); its estimate's error, of n values,
+        # about 0.45 / sqrt(n) of that.
+        error = 5 * 0.45 / np.sqrt(kernel.size)
+        assert kernel.std() == pytest.approx(bound / np.sqrt(3), rel=error), layer.name
+        assert layer.bias is None or not as_float64(layer.bias).any()
+
+
+HE_NORMAL = [
+    "he_normal",
+    {"class_name": "HeNormal", "config": {}},
+    keras.initializers.HeNormal(),
+    keras.initializers.HeNormal(seed=keras.random.SeedGenerator(1)),
+    keras.initializers.HeNormal,
+]
+
+
+@pytest.mark.parametrize("initializer", HE_NORMAL, ids=["name", "dict", "object", "seed", "class"])
+def test_initializers_are_given_as_everywhere_in_keras(initializer):
+    model = VGG16(11, width=0.25, kernel_initializer=initializer, bias_initializer="ones")
+    for layer, kernel in weight_layers(model):
+        expected = np.sqrt(2 / np.prod(kernel.shape[:-1]))
+        assert kernel.std() == pytest.approx(expected, rel=5 / np.sqrt(kernel.size)), layer.name
+        assert (as_float64(layer.bias) == 1).all(), layer.name
+    # Layers of one shape do not begin with the same weights.
+    first, second = (as_float64(model.get_layer(f"conv{n}").layer.kernel) for n in (6, 7))
+    assert np.abs(first - second).max() > 0.1
+
+
+def test_depthwise_kernels_have_the_initializer_too():
+    model = MobileNet(width=0.25, kernel_initializer="ones", bias_initializer="ones")
+    block = model.get_layer("depthwise3")
+    assert (as_float64(block.layer.kernel) == 1).all()
+    assert (as_float64(block.layer.bias) == 1).all()
+
+
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 def test_weight_decay_is_on_every_parameter(network, rng):
     model = network(width=0.05, weight_decay=0.1, gamma_weight_decay=0.2, beta_weight_decay=0.3)

@@ -1,11 +1,16 @@
 """The network that a run's flags name."""
 
+import inspect
+import types
+
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
 from keras_bnact import BoundedBlock, models
-from train.network import operations_per_image
+from train import options
+from train.network import build, operations_per_image
 
 
 def test_operations_are_those_counted_by_hand():
@@ -23,3 +28,37 @@ def test_operations_of_vgg16_11():
     # 200 epochs of 50,000 images, three passes: the 12.6 PFLOP that its flagfiles name.
     operations = operations_per_image(models.VGG16(11, classes=100))
     assert 3 * operations * 50_000 * 200 == pytest.approx(12.6e15, rel=0.01)
+
+
+# Of a kernel with 9 * 16 inputs and 9 * 32 outputs.
+DEVIATIONS = {
+    "fan_in_uniform": (1 / (3 * 144)) ** 0.5,
+    "glorot_uniform": (2 / (144 + 288)) ** 0.5,
+    "glorot_normal": (2 / (144 + 288)) ** 0.5,
+    "he_uniform": (2 / 144) ** 0.5,
+    "he_normal": (2 / 144) ** 0.5,
+    "lecun_uniform": (1 / 144) ** 0.5,
+    "lecun_normal": (1 / 144) ** 0.5,
+    # Columns of length 1.
+    "orthogonal": (1 / 144) ** 0.5,
+    "small_normal": 0.01,
+}
+
+
+@pytest.mark.parametrize("name", options.KERNEL_INITIALIZERS)
+def test_initial_weights_are_those_that_the_flag_names(name):
+    flags = options.parse([f"--kernel_initializer={name}", "--width=0.25", "--model=vgg16_8"])
+    images = types.SimpleNamespace(mean=np.zeros(3), variance=np.ones(3), size=32, classes=10)
+    kernel = build(flags, images).get_layer("conv3").layer.kernel
+    assert kernel.shape == (3, 3, 16, 32)
+    std = np.std(keras.ops.convert_to_numpy(kernel), dtype="float64")
+    assert std == pytest.approx(DEVIATIONS[name], rel=0.05)
+
+
+def test_initial_weights_are_the_networks_by_default():
+    flags, signature = options.parse([]), inspect.signature(models.VGG16)
+    for name, known in (
+        ("kernel_initializer", options.KERNEL_INITIALIZERS),
+        ("bias_initializer", options.BIAS_INITIALIZERS),
+    ):
+        assert known[flags[name].value] == signature.parameters[name].default

@@ -24,6 +24,24 @@ MODELS = {
     "vgg11": ("VGG11", {}),
     "mobilenet": ("MobileNet", {}),
 }
+# Name on the command line: what keras.initializers.get takes.
+KERNEL_INITIALIZERS = {
+    # PyTorch's default.
+    "fan_in_uniform": {
+        "class_name": "VarianceScaling",
+        "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
+    },
+    "glorot_uniform": "glorot_uniform",
+    "glorot_normal": "glorot_normal",
+    "he_uniform": "he_uniform",
+    "he_normal": "he_normal",
+    "lecun_uniform": "lecun_uniform",
+    "lecun_normal": "lecun_normal",
+    "orthogonal": "orthogonal",
+    # That of the first VGG.
+    "small_normal": {"class_name": "RandomNormal", "config": {"stddev": 0.01}},
+}
+BIAS_INITIALIZERS = {"zeros": "zeros"}
 ORDERS = ("swap", "convention", "nobn")
 
 # Where a run is and what becomes of an old one there, not what the run is.
@@ -100,6 +118,14 @@ def define() -> flags.FlagValues:
         Number(float, above=0.0, below=100.0),
         "Factor on the numbers of filters and hidden units.",
     )
+    name(
+        "kernel_initializer",
+        "fan_in_uniform",
+        KERNEL_INITIALIZERS,
+        "Initial weights, by Keras' names; fan_in_uniform is uniform in +-1/sqrt(fan_in), and "
+        "small_normal has a standard deviation of 0.01.",
+    )
+    name("bias_initializer", "zeros", BIAS_INITIALIZERS, "Initial biases, by Keras' names.")
     number("epochs", 10, Number(int, at_least=1), "Passes over the training images.")
     number(
         "batch_size",
@@ -261,7 +287,14 @@ def usage(values: flags.FlagValues, introduction: str) -> str:
         value = "" if flag.boolean else f"=<{kind}>"
         shown = flag.default not in (None, [], "") and not flag.boolean
         default = f" Default: {flag.default}." if shown else ""
-        lines.append(f"  --{name}{value}")
+        lines += textwrap.wrap(
+            f"--{name}{value}",
+            88,
+            initial_indent="  ",
+            subsequent_indent=" " * 10,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
         lines += textwrap.wrap(
             flag.help + default, 88, initial_indent=" " * 6, subsequent_indent=" " * 6
         )

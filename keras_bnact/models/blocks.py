@@ -9,6 +9,13 @@ import keras
 from keras_bnact.layers import BoundedBlock
 from keras_bnact.regularizers import WeightDecay
 
+# Uniform in +-1/sqrt(fan_in), with which layers without normalization before their activation do
+# not begin saturated; a configuration, since an object would be one for all models.
+KERNEL_INITIALIZER = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -17,6 +24,8 @@ class Recipe:
     activation: str | Callable
     order: str
     width: float
+    kernel_initializer: Any
+    bias_initializer: Any
     weight_decay: float
     gamma_weight_decay: float | None
     beta_weight_decay: float | None
@@ -35,6 +44,8 @@ class Recipe:
             strides,
             padding="same",
             use_bias=self.order != "convention",
+            kernel_initializer=_fresh(self.kernel_initializer),
+            bias_initializer=_fresh(self.bias_initializer),
             kernel_regularizer=_decay(self.weight_decay),
             bias_regularizer=_decay(self.weight_decay),
             name="conv",
@@ -47,6 +58,8 @@ class Recipe:
             strides,
             padding="same",
             use_bias=self.order != "convention",
+            depthwise_initializer=_fresh(self.kernel_initializer),
+            bias_initializer=_fresh(self.bias_initializer),
             depthwise_regularizer=_decay(self.weight_decay),
             bias_regularizer=_decay(self.weight_decay),
             name="depthwise_conv",
@@ -58,6 +71,8 @@ class Recipe:
         layer = keras.layers.Dense(
             self._scaled(units),
             use_bias=order != "convention",
+            kernel_initializer=_fresh(self.kernel_initializer),
+            bias_initializer=_fresh(self.bias_initializer),
             kernel_regularizer=_decay(self.weight_decay),
             bias_regularizer=_decay(self.weight_decay),
             name="dense",
@@ -68,6 +83,8 @@ class Recipe:
         half = keras.config.dtype_policy().compute_dtype in ("float16", "bfloat16")
         return keras.layers.Dense(
             classes,
+            kernel_initializer=_fresh(self.kernel_initializer),
+            bias_initializer=_fresh(self.bias_initializer),
             kernel_regularizer=_decay(self.weight_decay),
             bias_regularizer=_decay(self.weight_decay),
             dtype="float32" if half else None,
@@ -105,6 +122,19 @@ def chain(
     for layer in ([] if preprocessing is None else [preprocessing]) + layers:
         outputs = layer(outputs)
     return keras.Model(inputs, outputs, name=name)
+
+
+def _fresh(initializer: Any) -> Any:
+    """Another one of the same distribution.
+
+    Keras' initializers draw the same values at every call unless they are seeded by a generator,
+    so that layers of one shape that shared one would begin with the same weights.
+    """
+    if isinstance(initializer, keras.initializers.Initializer):
+        config = initializer.get_config()
+        if config.get("seed") is None:
+            return type(initializer).from_config(config)
+    return keras.initializers.get(initializer)
 
 
 def _decay(weight_decay: float) -> WeightDecay | None:

@@ -1,10 +1,11 @@
 """MobileNet v1: Howard et al.'s depthwise separable network."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
-from keras_bnact.models.blocks import Recipe, chain
+from keras_bnact.models.blocks import KERNEL_INITIALIZER, Recipe, chain
 
 STEM_FILTERS = 32
 
@@ -35,6 +36,8 @@ def MobileNet(
     width: float = 1.0,
     classes: int = 10,
     input_shape: tuple[int, int, int] = (32, 32, 3),
+    kernel_initializer: Any = KERNEL_INITIALIZER,
+    bias_initializer: Any = "zeros",
     weight_decay: float = 0.0,
     gamma_weight_decay: float | None = None,
     beta_weight_decay: float | None = None,
@@ -53,9 +56,9 @@ def MobileNet(
     `pointwise13`, `global_pool`, `logits`.
 
     Args:
-        activation, order, width, classes, input_shape, weight_decay, gamma_weight_decay,
-            beta_weight_decay, momentum, epsilon, synchronized, preprocessing, name: As in
-            `VGG16`.
+        activation, order, width, classes, input_shape, kernel_initializer, bias_initializer,
+            weight_decay, gamma_weight_decay, beta_weight_decay, momentum, epsilon,
+            synchronized, preprocessing, name: As in `VGG16`.
 
     Returns:
         A `keras.Model` from images to logits of shape `(batch, classes)`, float32 under
@@ -73,15 +76,17 @@ def MobileNet(
     Reference: table 1 of the paper; Howard et al., arXiv:1704.04861.
     """
     recipe = Recipe(
-        activation,
-        order,
-        width,
-        weight_decay,
-        gamma_weight_decay,
-        beta_weight_decay,
-        momentum,
-        epsilon,
-        synchronized,
+        activation=activation,
+        order=order,
+        width=width,
+        kernel_initializer=kernel_initializer,
+        bias_initializer=bias_initializer,
+        weight_decay=weight_decay,
+        gamma_weight_decay=gamma_weight_decay,
+        beta_weight_decay=beta_weight_decay,
+        momentum=momentum,
+        epsilon=epsilon,
+        synchronized=synchronized,
     )
     stem_strides = 1 if min(input_shape[:2]) <= SMALL_IMAGE else 2
     layers = [recipe.conv(STEM_FILTERS, 3, stem_strides, name="conv1")]

@@ -1,10 +1,11 @@
 """VGG16_n and VGG11: Simonyan and Zisserman's networks, with the paper's changes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
-from keras_bnact.models.blocks import Recipe, chain
+from keras_bnact.models.blocks import KERNEL_INITIALIZER, Recipe, chain
 
 # Filters of each stage's 3x3 convolutions; a 2x2 max pooling closes every stage.
 VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -25,6 +26,8 @@ def VGG16(
     width: float = 1.0,
     classes: int = 10,
     input_shape: tuple[int, int, int] = (32, 32, 3),
+    kernel_initializer: Any = KERNEL_INITIALIZER,
+    bias_initializer: Any = "zeros",
     weight_decay: float = 0.0,
     gamma_weight_decay: float | None = None,
     beta_weight_decay: float | None = None,
@@ -55,6 +58,13 @@ def VGG16(
         classes: Number of logits. Default 10.
         input_shape: Height, width and channels; a side of at least 2 to the power of the
             number of stages. Default (32, 32, 3).
+        kernel_initializer: Of all kernels, the logits' too: a name, a configuration or an
+            initializer of Keras'. Default: uniform in `+-1 / sqrt(fan_in)`, which is
+            `keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")` and PyTorch's
+            default: in `"swap"` nothing but the initial weights keeps activations from
+            being saturated when training begins. An initializer that is seeded with an
+            integer gives layers of one shape the same weights.
+        bias_initializer: Of all biases. Default `"zeros"`.
         weight_decay: Gradient per unit of weight of the penalty on kernels and biases (see
             `keras_bnact.regularizers.WeightDecay`). Default 0.
         gamma_weight_decay: The same for gamma. Default: `weight_decay`.
@@ -87,15 +97,17 @@ def VGG16(
     return _vgg(
         _first_convolutions(VGG16_STAGES, n - DENSE_LAYERS),
         Recipe(
-            activation,
-            order,
-            width,
-            weight_decay,
-            gamma_weight_decay,
-            beta_weight_decay,
-            momentum,
-            epsilon,
-            synchronized,
+            activation=activation,
+            order=order,
+            width=width,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            weight_decay=weight_decay,
+            gamma_weight_decay=gamma_weight_decay,
+            beta_weight_decay=beta_weight_decay,
+            momentum=momentum,
+            epsilon=epsilon,
+            synchronized=synchronized,
         ),
         classes,
         input_shape,
@@ -110,6 +122,8 @@ def VGG11(
     width: float = 1.0,
     classes: int = 10,
     input_shape: tuple[int, int, int] = (32, 32, 3),
+    kernel_initializer: Any = KERNEL_INITIALIZER,
+    bias_initializer: Any = "zeros",
     weight_decay: float = 0.0,
     gamma_weight_decay: float | None = None,
     beta_weight_decay: float | None = None,
@@ -122,9 +136,9 @@ def VGG11(
     """VGG11: 8 convolutions in 5 stages, else as `VGG16`.
 
     Args:
-        activation, order, width, classes, input_shape, weight_decay, gamma_weight_decay,
-            beta_weight_decay, momentum, epsilon, synchronized, preprocessing, name: As in
-            `VGG16`.
+        activation, order, width, classes, input_shape, kernel_initializer, bias_initializer,
+            weight_decay, gamma_weight_decay, beta_weight_decay, momentum, epsilon,
+            synchronized, preprocessing, name: As in `VGG16`.
 
     Returns:
         A `keras.Model` from images to logits of shape `(batch, classes)`.
@@ -143,15 +157,17 @@ def VGG11(
     return _vgg(
         VGG11_STAGES,
         Recipe(
-            activation,
-            order,
-            width,
-            weight_decay,
-            gamma_weight_decay,
-            beta_weight_decay,
-            momentum,
-            epsilon,
-            synchronized,
+            activation=activation,
+            order=order,
+            width=width,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            weight_decay=weight_decay,
+            gamma_weight_decay=gamma_weight_decay,
+            beta_weight_decay=beta_weight_decay,
+            momentum=momentum,
+            epsilon=epsilon,
+            synchronized=synchronized,
         ),
         classes,
         input_shape,
