@@ -15,7 +15,7 @@ import tensorflow as tf
 from conftest import SHARED_DATA
 from sklearn.datasets import load_digits
 
-from train import datasets
+from train import datasets, subsets
 from train.errors import UsageError
 
 TINY = SHARED_DATA / "tiny-imagenet-200-sample.tar.xz"
@@ -107,6 +107,26 @@ def test_large_images_of_a_folder_are_read_while_training(folder):
     for batch, labels in shown:
         assert batch.shape == (4, 96, 96, 3)
         np.testing.assert_allclose(batch[:, 48, 48, 0], 100 * labels + 20, atol=2)
+
+
+def test_a_subset_of_a_folder_is_that_of_all_its_images(tmp_path):
+    # Every image of a grey of its own.
+    for grey in range(48):
+        part, name = ("train", "test")[grey % 2], ("cat", "dog")[grey // 2 % 2]
+        (tmp_path / part / name).mkdir(parents=True, exist_ok=True)
+        image = np.full((32, 32, 3), 5 * grey, "uint8")
+        tf.io.write_file(str(tmp_path / part / name / f"{grey}.png"), tf.io.encode_png(image))
+    whole = datasets.load(options("image_folder", data_dir=str(tmp_path)))
+    counts = {"train_examples": 14, "test_examples": 6}
+    flags = options("image_folder", data_dir=str(tmp_path), validation_fraction=0.3, **counts)
+    images = datasets.load(flags)
+    train, held_out = subsets.hold_out(subsets.balanced(whole.train, 14, ""), 0.3)
+    test = subsets.balanced(whole.test, 6, "")
+    for ours, expected in zip(
+        (images.train, images.validation, images.test), (train, held_out, test), strict=True
+    ):
+        np.testing.assert_array_equal(ours.images, expected.images)
+        np.testing.assert_array_equal(ours.labels, expected.labels)
 
 
 def test_a_cut_short_image_is_named_before_training(folder):

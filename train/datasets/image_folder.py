@@ -40,7 +40,10 @@ def load(options: Any) -> ImageSet:
     size = options.image_size or DEFAULT_SIZE
     root = Path(options.data_dir)
     classes = list(class_files(root / "train"))
-    train, test = (_source(class_files(root / part), classes, size) for part in ("train", "test"))
+    train, test = (
+        _source(class_files(root / part), classes, size, count)
+        for part, count in (("train", options.train_examples), ("test", options.test_examples))
+    )
     return ImageSet(train=train, test=test, classes=len(classes), size=size, flip=True)
 
 
@@ -77,12 +80,16 @@ def _begin(path: Path) -> bytes:
         return file.read(4)
 
 
-def _source(files: dict[str, list[Path]], classes: list[str], size: int) -> Any:
+def _source(files: dict[str, list[Path]], classes: list[str], size: int, count: int | None) -> Any:
     import numpy as np
 
+    from train import subsets
     from train.sources import EncodedSource
 
     pairs = [(str(path), classes.index(name)) for name in files for path in files[name]]
     paths, labels = zip(*pairs, strict=True)
     source = EncodedSource(np.array(paths), np.array(labels, "int32"), size, are_paths=True)
+    if count is not None and count < len(source):
+        # Before they are decoded: a short run on part of a large folder would mostly read.
+        source = source.take(subsets.balanced_indices(source.labels, count))
     return source.checked() if size > SMALL_IMAGE else source.decoded()
