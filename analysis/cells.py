@@ -1,12 +1,14 @@
 """The paper's models, and which runs are runs of them."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
-from analysis.results import Result
+from analysis import published
+from analysis.results import ASIDE, Result
 
 # What stands in for a data set without runs: a user's own images of as many classes.
 STAND_IN = "image_folder"
@@ -21,6 +23,15 @@ SCALE = (
     "data_dir",
     "mixed_precision",
     "precision",
+)
+# Flags in which runs that are compared may differ, and which are told where they do.
+HYPER_PARAMETERS = (
+    "learning_rate",
+    "learning_rate_drops",
+    "momentum",
+    "weight_decay",
+    "kernel_initializer",
+    "bias_initializer",
 )
 DATASETS = {
     "cifar10": "CIFAR-10",
@@ -66,15 +77,26 @@ class Cell:
 
     def fits(self, result: Result) -> bool:
         """Whether a run is one of this model, on whatever scale."""
-        flags = result.flags
-        order, affine = flags["order"], {*result.affine_decays}
-        if affine != {float(flags["weight_decay"])}:
-            order = "nwdbn" if order == "convention" and affine == {0.0} else None
-        return (order, flags["model"], flags["activation"]) == (
-            self.order,
-            self.model,
-            self.activation,
-        )
+        named = (result.flags["model"], result.flags["activation"])
+        return (_order(result), *named) == (self.order, self.model, self.activation)
+
+    @property
+    def flagfiles(self) -> list[Mapping[str, str]]:
+        """The flags of each flagfile that trains it as the paper did."""
+        named = {
+            row["flagfile"]
+            for row in published.numbers()
+            if row["flagfile"] and all(row[k] == v for k, v in dataclasses.asdict(self).items())
+        }
+        return [published.flags(name) for name in sorted(named)]
+
+
+def _order(result: Result) -> str | None:
+    """Of a cell's orders that of a run; None where gamma and beta have other weight decays."""
+    order, affine = result.flags["order"], {*result.affine_decays}
+    if affine == {float(result.flags["weight_decay"])}:
+        return order
+    return "nwdbn" if order == "convention" and affine == {0.0} else None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,17 +124,35 @@ class Group:
         return tuple(float(self.flags.get(name, "inf")) for name in SIZE)
 
     @property
+    def name(self) -> str:
+        """The model in full: `VGG16_11 Tanh, Swap`."""
+        flags = self.flags
+        order = _order(self.results[0]) or flags["order"]
+        return Cell(order, flags["model"], flags["activation"]).name
+
+    @property
+    def images(self) -> tuple[str, int | None]:
+        """Which images: runs on as many classes of the same kind of data set are comparable."""
+        return self.flags["dataset"], self.results[0].summary.get("classes")
+
+    def made_by(self, flags: Mapping[str, str]) -> bool:
+        """Whether the runs have every flag of a flagfile, whatever stands in for its images."""
+        aside = (*ASIDE, "dataset", "data_dir")
+        own = self.results[0].flags
+        return all(_same(own.get(k), v) for k, v in flags.items() if k not in aside)
+
+    @property
     def sound(self) -> list[Result]:
         """The runs that did not diverge; all if every one did."""
         return [result for result in self.results if not result.diverged] or [*self.results]
 
     def accuracy(self) -> tuple[float, float | None]:
         """On the test images in percent, over all seeds: mean and standard deviation."""
-        return _mean_and_std([result.accuracy for result in self.results])
+        return mean_and_std([result.accuracy for result in self.results])
 
     def statistic(self, figure: Callable[[Result], float]) -> tuple[float, float | None]:
         """Of what the layers came to, over the seeds that did not diverge: the same."""
-        return _mean_and_std([figure(result) for result in self.sound])
+        return mean_and_std([figure(result) for result in self.sound])
 
     def over_layers(self, table: str, figure: str) -> tuple[list[str], np.ndarray]:
         """The layers' names, and a figure of theirs: an array of shape `(seeds, layers)`."""
@@ -142,6 +182,11 @@ class Results:
         found = self.on(name)
         return found[0].flags["dataset"] if found else name
 
+    def dataset_name(self, name: str) -> str:
+        """The paper's name of a data set, and what stands in for it: `CIFAR-100 (image_folder)`."""
+        found = self.dataset(name)
+        return DATASETS[name] if found == name else f"{DATASETS[name]} ({found})"
+
     def on(self, dataset: str) -> list[Result]:
         """The runs on a data set of the paper's, or on what stands in for it."""
         own = [result for result in self.results if result.flags["dataset"] == dataset]
@@ -158,10 +203,11 @@ class Results:
         """The runs of a cell, of one setting; None if there are none.
 
         Runs that were trained on all images come first, then those of the largest size, then those
-        with the most seeds, and of these the setting of the highest mean accuracy (as the paper
-        chose, A.1), by the held-out images where there are some.
+        of the cell's own flagfile, then those with the most seeds, and of these the setting of the
+        highest mean accuracy (as the paper chose, A.1), by the held-out images where there are
+        some.
         """
-        return best([result for result in self.on(cell.dataset) if cell.fits(result)])
+        return best([r for r in self.on(cell.dataset) if cell.fits(r)], cell.flagfiles)
 
     def search(self, cell: Cell) -> Group | None:
         """The best of a cell's runs with held-out images: what a search has chosen."""
@@ -169,15 +215,31 @@ class Results:
 
 
 def unlike(groups: Sequence[Group]) -> list[str]:
-    """In what of `SCALE` runs on the same data set differ: `"width 0.25, 1.0"`."""
+    """In what of `SCALE` runs on the same images differ: `"width 0.25, 1.0"`."""
     differences = []
-    for dataset in {group.flags["dataset"]: None for group in groups}:
-        there = [group.flags for group in groups if group.flags["dataset"] == dataset]
+    for images in {group.images: None for group in groups}:
+        there = [group.flags for group in groups if group.images == images]
         for name in SCALE:
             values = list(dict.fromkeys(flags.get(name, "not given") for flags in there))
             if len(values) > 1:
                 differences.append(f"{name} {', '.join(values)}")
     return list(dict.fromkeys(differences))
+
+
+def apart(groups: Sequence[Group]) -> list[str]:
+    """In which hyper-parameters runs differ: `"learning rate 0.1 (Swap), 0.01 (Convention)"`."""
+    names = {group: group.name for group in groups}
+    short = len({name.split(", ")[0] for name in names.values()}) == 1
+    found = []
+    for flag in HYPER_PARAMETERS:
+        models: dict[str, dict[str, None]] = {}
+        for group, name in names.items():
+            label = name.split(", ")[1] if short else name
+            models.setdefault(group.flags.get(flag, "not given"), {})[label] = None
+        if len(models) > 1:
+            values = (f"{value} ({'; '.join(labels)})" for value, labels in models.items())
+            found.append(f"{flag.replace('_', ' ')} {', '.join(values)}")
+    return found
 
 
 def by_settings(results: Sequence[Result]) -> list[Group]:
@@ -188,13 +250,18 @@ def by_settings(results: Sequence[Result]) -> list[Group]:
     return [Group([by_seed[seed] for seed in sorted(by_seed)]) for by_seed in groups.values()]
 
 
-def best(results: Sequence[Result]) -> Group | None:
+def best(results: Sequence[Result], flagfiles: Sequence[Mapping[str, str]] = ()) -> Group | None:
     """Of runs of one cell those of one setting, chosen as `Results.group` says."""
     found = by_settings(results)
     if not found:
         return None
     whole = [group for group in found if not group.results[0].held_out] or found
-    chosen = max(whole, key=lambda group: (group.size, len(group.results), _chosen_by(group)))
+
+    def rank(group):
+        own = any(map(group.made_by, flagfiles))
+        return group.size, own, len(group.results), _chosen_by(group)
+
+    chosen = max(whole, key=rank)
     return dataclasses.replace(chosen, alternatives=len(found) - 1, searched=varied(whole))
 
 
@@ -209,6 +276,34 @@ def _chosen_by(group: Group) -> float:
     return float(np.mean([result.summary[part]["accuracy"] for result in group.results]))
 
 
-def _mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
+def _same(one: str | None, other: str) -> bool:
+    """Whether two texts are the same number, or the same text."""
+    try:
+        return float(one or "nan") == float(other)
+    except ValueError:
+        return one == other
+
+
+def gap(
+    one: Sequence[float], other: Sequence[float]
+) -> tuple[float, float | None, tuple[float, float] | None]:
+    """By how much figures of one model's seeds exceed those of another's.
+
+    Returns:
+        The difference of the means; its standard deviation from one pair of seeds to the next,
+        `sqrt(std_one**2 + std_other**2)`; and Welch's 95 % interval of the difference. The last
+        two are None where a model has one seed alone.
+    """
+    difference = float(np.mean(one) - np.mean(other))
+    if min(len(one), len(other)) < 2:
+        return difference, None, None
+    std = float(np.hypot(np.std(one, ddof=1), np.std(other, ddof=1)))
+    if not std:
+        return difference, std, (difference, difference)
+    interval = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+    return difference, std, (float(interval.low), float(interval.high))
+
+
+def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean, and the sample's standard deviation, None for one value."""
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None

@@ -4,13 +4,16 @@ import base64
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
-from analysis.cells import CLASSES, DATASETS, Group, Results, unlike
+from analysis.cells import CLASSES, DATASETS, Group, Results, apart, unlike
 from analysis.figures import Figure
-from analysis.tables import HEADINGS, TITLES, Entry
+from analysis.tables import COLUMNS, HEADINGS, TITLES, Entry
 
+# Inches; a wider figure has panels side by side, too small to be read on a narrow screen.
+SINGLE_PANEL = 7.0
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
 
@@ -22,6 +25,7 @@ class Item:
         figure: What it is.
         stem: Its files' name without their ending.
         svg: The drawing, None if it has not been run.
+        width: Of the drawing, in inches.
         runs: The runs behind it.
         missing: What could be shown and has not been run.
     """
@@ -29,6 +33,7 @@ class Item:
     figure: Figure
     stem: str
     svg: bytes | None
+    width: float = 0.0
     runs: Sequence[Group] = ()
     missing: Sequence[str] = ()
 
@@ -37,8 +42,16 @@ class Item:
         return base64.b64encode(self.svg).decode() if self.svg else ""
 
     @property
+    def wide(self) -> bool:
+        return self.width > SINGLE_PANEL
+
+    @property
     def groups(self) -> list[str]:
         return [_flags(group) for group in self.runs]
+
+    @property
+    def apart(self) -> list[str]:
+        return apart(self.runs)
 
     @property
     def unlike(self) -> list[str]:
@@ -77,27 +90,36 @@ def render(
         drawn=sum(item.svg is not None for item in items),
         filled=sum(entry.ours is not None for entry in entries),
         numbers=len(entries),
-        headings=HEADINGS,
         overview=overview,
         stand_ins=[
             (DATASETS[name], results.dataset(name))
             for name in CLASSES
             if results.dataset(name) != name
         ],
-        tables=[
-            {
-                "name": name,
-                "heading": "In the text" if name == "text" else f"Table {name}",
-                "stem": stem(name),
-                "title": TITLES[name],
-                "rows": [entry.cells() for entry in table],
-                "groups": list(dict.fromkeys(_flags(g) for entry in table for g in entry.groups)),
-                "unlike": unlike([group for entry in table for group in entry.groups]),
-                "commands": list(dict.fromkeys(entry.command for entry in table if entry.command)),
-            }
-            for name, table in tables.items()
-        ],
+        tables=[_table(name, table) for name, table in tables.items()],
     )
+
+
+def _table(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
+    """What the page shows of a table; names that all of its rows share stand once, above it."""
+    groups = [group for entry in entries for group in entry.groups]
+    named = range(len(COLUMNS))
+    varying = [i for i in named if len({entry.names[i] for entry in entries}) > 1]
+    shown = [*varying, *range(len(COLUMNS), len(HEADINGS))]
+    return {
+        "name": name,
+        "heading": "In the text" if name == "text" else f"Table {name}",
+        "stem": stem(name),
+        "title": TITLES[name],
+        "shared": [entries[0].names[i] for i in named if i not in varying],
+        "headings": [HEADINGS[i] for i in shown],
+        "names": len(varying),
+        "rows": [[entry.cells()[i] for i in shown] for entry in entries],
+        "groups": list(dict.fromkeys(map(_flags, groups))),
+        "unlike": unlike(groups),
+        "apart": apart(groups),
+        "commands": list(dict.fromkeys(entry.command for entry in entries if entry.command)),
+    }
 
 
 def stem(table: str) -> str:

@@ -113,13 +113,27 @@ def read(folder: Path) -> tuple[list[Result], list[str]]:
     return results, problems
 
 
+def parsed_flags(text: str) -> dict[str, str]:
+    """The flags of a file that has one a line, as text by name: `--name=value` or `--noname`."""
+    flags = {}
+    for line in text.splitlines():
+        name, equals, value = line.removeprefix("--").partition("=")
+        if equals:
+            flags[name] = value
+        elif name.startswith("no"):
+            flags[name.removeprefix("no")] = "false"
+        else:
+            flags[name] = "true"
+    return flags
+
+
 def _result(path: Path) -> Result:
     for name in FILES:
         if not (path / name).is_file():
             raise FileNotFoundError(2, "missing", str(path / name))
     result = Result(
         path,
-        _flags((path / "flags.txt").read_text()),
+        parsed_flags((path / "flags.txt").read_text()),
         _table(path / "history.csv"),
         _last_epoch(_table(path / "statistics.csv")),
         _last_epoch(_table(path / "gradients.csv")),
@@ -186,16 +200,3 @@ def _table(path: Path) -> list[dict[str, Any]]:
 
 def _last_epoch(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [row for row in rows if row["epoch"] == rows[-1]["epoch"]]
-
-
-def _flags(text: str) -> dict[str, str]:
-    flags = {}
-    for line in text.splitlines():
-        name, equals, value = line.removeprefix("--").partition("=")
-        if equals:
-            flags[name] = value
-        elif name.startswith("no"):
-            flags[name.removeprefix("no")] = "false"
-        else:
-            flags[name] = "true"
-    return flags

@@ -117,7 +117,8 @@ def _draw(figure: Any, results: Any, out: Path) -> Any:
     # A deviation of one seed is none.
     rows = [["" if value != value else value for value in row.values()] for row in drawing.rows]
     _write_csv(path.with_suffix(".csv"), list(drawing.rows[0]), rows)
-    return Item(figure, path.name, svg.getvalue(), drawing.groups, drawing.missing)
+    width = drawing.figure.get_figwidth()
+    return Item(figure, path.name, svg.getvalue(), width, drawing.groups, drawing.missing)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from analysis.cells import Cell
 
-# Okabe and Ito's colours, of different lightness; the order of normalization has the colour.
+# Okabe and Ito's colours, of different lightness. Most often the order has the colour.
 COLOURS = {"convention": "#0072B2", "swap": "#D55E00", "nwdbn": "#E69F00", "nobn": "#000000"}
 MARKERS = {"convention": "o", "swap": "^", "nwdbn": "s", "nobn": "x"}
-DASHES = {"tanh": "-", "lecun_tanh": "--", "softsign": ":", "relu": "-."}
+ACTIVATIONS = {"tanh": "#000000", "lecun_tanh": "#009E73", "softsign": "#CC79A7"}
 
 matplotlib.use("Agg")
 matplotlib.rcParams.update(
@@ -32,37 +32,55 @@ matplotlib.rcParams.update(
 )
 
 
-def line(cell: Cell) -> dict[str, str]:
-    """Keyword arguments of `Axes.plot` for a model."""
+def by_order(cell: Cell) -> dict[str, str]:
+    """Keyword arguments of `Axes.plot` for a model, whose order has the colour."""
+    return {"color": COLOURS[cell.order], "marker": MARKERS[cell.order]}
+
+
+def by_activation(cell: Cell) -> dict[str, str]:
+    """The same where the activation has the colour: the convention dashed."""
     return {
-        "color": COLOURS[cell.order],
+        "color": ACTIVATIONS[cell.activation],
         "marker": MARKERS[cell.order],
-        "linestyle": DASHES[cell.activation],
+        "linestyle": "--" if cell.order == "convention" else "-",
     }
 
 
-def band(cell: Cell) -> dict[str, Any]:
-    """Keyword arguments of `Axes.fill_between` around the line of a model."""
-    return {"color": COLOURS[cell.order], "alpha": 0.15, "linewidth": 0}
+def band(colour: str) -> dict[str, Any]:
+    """Keyword arguments of `Axes.fill_between` around a line of that colour."""
+    return {"color": colour, "alpha": 0.15, "linewidth": 0}
 
 
 def seeds(
-    axes: Any, cell: Cell, label: str, x: np.ndarray, values: np.ndarray
+    axes: Any, looks: dict[str, str], label: str, x: np.ndarray, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws a model's mean over the seeds, in a band of one standard deviation.
 
     Args:
+        looks: Keyword arguments of `Axes.plot`.
         values: Of shape `(seeds, len(x))`.
 
     Returns:
         Mean and sample standard deviation, NaN for one seed.
     """
     mean, std = values.mean(axis=0), np.full(len(x), np.nan)
-    axes.plot(x, mean, label=label, **line(cell))
+    axes.plot(x, mean, label=label, **looks)
     if len(values) > 1:
         std = values.std(axis=0, ddof=1)
-        axes.fill_between(x, mean - std, mean + std, **band(cell))
+        axes.fill_between(x, mean - std, mean + std, **band(looks["color"]))
     return mean, std
+
+
+def from_zero(axes: Any, highest: float | None = None) -> None:
+    """Begins the vertical axis at zero and ends it at `highest`, or above all that is drawn.
+
+    Of axes that share it, all that were drawn so far count.
+    """
+    if highest is None:
+        axes.set_ylim(auto=True)
+        axes.autoscale_view(scalex=False)
+        highest = axes.get_ylim()[1]
+    axes.set_ylim(0.0, highest)
 
 
 def new(width: float = 6.4, height: float = 3.6, **keywords) -> tuple[Figure, object]:

@@ -1,13 +1,20 @@
 """The paper's tables, its values and ours side by side."""
 
-import csv
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from analysis import commands
-from analysis.cells import ACTIVATIONS, DATASETS, MODELS, ORDERS, Cell, Group, Results
+from analysis import commands, published
+from analysis.cells import (
+    ACTIVATIONS,
+    MODELS,
+    ORDERS,
+    Cell,
+    Group,
+    Results,
+    gap,
+    mean_and_std,
+)
 
 TITLES = {
     "1": "Test accuracy (%) of VGG16 and MobileNet, and by how much Swap exceeds Convention",
@@ -23,7 +30,6 @@ TITLES = {
 SEARCHED = ("3", "4", "5", "6")
 DIFFERENCE = "swap - convention"
 COLUMNS = ("model", "activation", "order", "data set", "figure")
-PUBLISHED = Path(__file__).with_name("published.csv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +41,7 @@ class Entry:
         paper: The published value, as text.
         ours: The mean over the seeds, or a hyper-parameter's text; None if not run.
         std: The sample's standard deviation, None for fewer than two seeds.
+        interval: Welch's 95 % interval of a gap between two models, None of all else.
         seeds: How many runs.
         groups: The runs.
         command: What makes them; empty where other entries' runs are enough.
@@ -44,6 +51,7 @@ class Entry:
     paper: str
     ours: float | str | None = None
     std: float | None = None
+    interval: tuple[float, float] | None = None
     seeds: int = 0
     groups: Sequence[Group] = ()
     command: str = ""
@@ -55,32 +63,41 @@ class Entry:
 
     def cells(self) -> list[str]:
         """All of it as text, for people."""
-        if self.ours is None:
-            return [*self.names, self.paper, "not run", "", "", ""]
-        if isinstance(self.ours, str):
-            return [*self.names, self.paper, self.ours, "", str(self.seeds), ""]
         digits = 2 if self.names[-1] == "accuracy" else 3
-        std = "" if self.std is None else f"{self.std:.{digits}f}"
-        difference = f"{self.difference:+.{digits}f}"
+        if self.ours is None:
+            ours = "not run"
+        else:
+            ours = self.ours if isinstance(self.ours, str) else f"{self.ours:.{digits}f}"
+        interval = self.interval and " to ".join(f"{end:+.{digits}f}" for end in self.interval)
+        difference = None if self.difference is None else f"{self.difference:+.{digits}f}"
+        std = None if self.std is None else f"{self.std:.{digits}f}"
+        seeds = str(self.seeds or "")
         return [
             *self.names,
             self.paper,
-            f"{self.ours:.{digits}f}",
-            std,
-            str(self.seeds),
-            difference,
+            ours,
+            *(text or "" for text in (std, interval)),
+            seeds,
+            difference or "",
         ]
 
 
-HEADINGS = (*COLUMNS, "paper", "ours", "standard deviation", "seeds", "difference")
+HEADINGS = (
+    *COLUMNS,
+    "paper",
+    "ours",
+    "standard deviation",
+    "95 % interval",
+    "seeds",
+    "ours - paper",
+)
 
 
 def tables(results: Results) -> dict[str, list[Entry]]:
     """The entries of every table, by its number; `"text"` for numbers that stand in none."""
     found: dict[str, list[Entry]] = {name: [] for name in TITLES}
-    with PUBLISHED.open(newline="") as file:
-        for row in csv.DictReader(file):
-            found[row["table"]].append(_entry(row, results))
+    for row in published.numbers():
+        found[row["table"]].append(_entry(row, results))
     return found
 
 
@@ -92,7 +109,14 @@ def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def with_all_digits(entries: Sequence[Entry]) -> list[list[Any]]:
     """The rows of a table for a CSV file; what is not run is None."""
-    return [[*e.names, e.paper, e.ours, e.std, e.seeds, e.difference] for e in entries]
+    return [
+        [
+            *(*entry.names, entry.paper, entry.ours, entry.std),
+            entry.interval and " to ".join(map(str, entry.interval)),
+            *(entry.seeds, entry.difference),
+        ]
+        for entry in entries
+    ]
 
 
 def _entry(row: Mapping[str, str], results: Results) -> Entry:
@@ -110,12 +134,11 @@ def _filled(
     order, figure = row["order"], row["figure"]
     orders = ("swap", "convention") if order == DIFFERENCE else (order,)
     cells = [Cell(order, row["model"], row["activation"], row["dataset"]) for order in orders]
-    dataset = results.dataset(row["dataset"])
     names = (
         MODELS.get(row["model"], row["model"].upper()),
         ACTIVATIONS[row["activation"]],
         ORDERS.get(order, "Swap - Convention"),
-        DATASETS.get(dataset, dataset),
+        results.dataset_name(row["dataset"]),
         figure.replace("_", " "),
     )
     groups = [group for group in map(find, cells) if group is not None]
@@ -126,20 +149,20 @@ def _filled(
         ours = _plain(groups[0].flags[figure].replace(",", " "))
         if figure not in groups[0].searched:
             ours += " (not searched)"
-        return Entry(names, row["value"], ours, None, seeds, groups)
-    mean, std = _mean_and_std(groups[0], figure)
+        return Entry(names, row["value"], ours, seeds=seeds, groups=groups)
+    values = [_values(group, figure) for group in groups]
     if order == DIFFERENCE:
-        # Of two independent means there is no one sample's deviation.
-        mean, std = mean - _mean_and_std(groups[1], figure)[0], None
-    return Entry(names, row["value"], mean, std, seeds, groups)
+        return Entry(names, row["value"], *gap(*values), seeds, groups)
+    return Entry(names, row["value"], *mean_and_std(*values), None, seeds, groups)
 
 
-def _mean_and_std(group: Group, figure: str) -> tuple[float, float | None]:
+def _values(group: Group, figure: str) -> list[float]:
+    """Of each seed."""
     if figure == "accuracy":
-        return group.accuracy()
+        return [run.accuracy for run in group.results]
     if figure == "highest saturation":
-        return group.statistic(lambda run: max(row["saturation"] for row in run.statistics))
-    return group.statistic(lambda run: run.mean_of_layers(figure))
+        return [max(row["saturation"] for row in run.statistics) for run in group.sound]
+    return [run.mean_of_layers(figure) for run in group.sound]
 
 
 def _plain(text: str) -> str:

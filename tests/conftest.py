@@ -24,6 +24,8 @@ with devices.native_messages_held_back():
     )
     tf.config.list_logical_devices()
 
+pytest_plugins = ["made_runs"]
+
 ROOT = Path(__file__).parent.parent
 # Small enough for seconds, and with an uneven last batch of training and of test images.
 SMALL_RUN = [

@@ -1,6 +1,5 @@
 """`python -m analysis.run` on runs made up for it, and its formulas against quadrature."""
 
-import csv
 import doctest
 import json
 import re
@@ -10,98 +9,12 @@ import pytest
 import scipy.integrate
 import scipy.stats
 from conftest import ROOT, SMALL_RUN
+from made_runs import LAYERS, analyse, read, write
 from test_flagfiles import ACCURACIES, HYPER_PARAMETERS, SINGLE
 
-from analysis import cells, figures, results, run, tables
+from analysis import cells, figures, published, results, run, tables
 from analysis.cells import ACTIVATIONS, DATASETS, ORDERS, Cell, Results
 from analysis.figures import analytic
-
-LAYERS = [f"conv{i}" for i in range(1, 9)] + ["fc1", "fc2"]
-FLAGS = {
-    "dataset": "cifar100",
-    "model": "vgg16_11",
-    "activation": "tanh",
-    "order": "swap",
-    "epochs": "2",
-    "learning_rate": "0.1",
-    "learning_rate_drops": "100,150",
-    "weight_decay": "0.0005",
-    "batch_size": "128",
-    "seed": "0",
-}
-
-
-@pytest.fixture
-def make_run(tmp_path, rng):
-    """Writes a run directory with known figures."""
-
-    def make(name, accuracy, statistics=(0.5, 1.0, 0.6), held_out=None, classes=100, **flags):
-        path = tmp_path / "runs" / name
-        path.mkdir(parents=True)
-        text = "".join(f"--{k}={v}\n" for k, v in (FLAGS | flags).items())
-        (path / "flags.txt").write_text(text + "--nodeterministic\n")
-        figures = dict(zip(results.FIGURES, statistics, strict=True))
-        summary = {
-            "epochs": 2,
-            "test": {"accuracy": accuracy},
-            "statistics": {k: 2 * v for k, v in figures.items()},
-            "classes": classes,
-        }
-        if held_out is not None:
-            summary["validation"] = {"accuracy": held_out}
-        (path / "summary.json").write_text(json.dumps(summary))
-        part = "test" if held_out is None else "val"
-        write(
-            path / "history.csv",
-            [{"epoch": e, "cross_entropy": 3 - e, f"{part}_cross_entropy": 4 - e} for e in (1, 2)],
-        )
-        layers = [
-            {
-                "epoch": epoch,
-                "index": i,
-                "layer": layer,
-                **{k: v * epoch for k, v in figures.items()},
-            }
-            for epoch in (1, 2)
-            for i, layer in enumerate(LAYERS)
-        ]
-        write(path / "statistics.csv", layers)
-        gradients = dict.fromkeys(("input", "weight_gradient", "activation_gradient"), 0.1)
-        write(
-            path / "gradients.csv", [{"epoch": 2, "layer": layer, **gradients} for layer in LAYERS]
-        )
-        edges, counts = np.linspace(-1, 1, 11), rng.integers(0, 9, (10, 10))
-        arrays = {f"{layer}/std": np.ones(3) for layer in LAYERS}
-        for key in (
-            *(f"{layer}/{of}_histogram" for layer in LAYERS for of in ("activation", "output")),
-            "conv8/activation_channel_histograms",
-            "conv5/output_channel_histograms",
-        ):
-            arrays[f"{key}/edges"], arrays[f"{key}/counts"] = np.tile(edges, (10, 1)), counts
-            arrays[f"{key}/channels"] = np.arange(10)
-        np.savez(path / "channels.npz", **arrays)
-        return path
-
-    return make
-
-
-def write(path, rows):
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def read(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def analyse(tmp_path, *more):
-    (tmp_path / "runs").mkdir(exist_ok=True)
-    out = tmp_path / "out"
-    assert run.main([f"--runs={tmp_path / 'runs'}", f"--out={out}", *more]) == 0
-    return out
 
 
 def test_an_empty_folder_gives_the_analytic_figures_and_says_what_to_run(tmp_path, capsys):
@@ -159,16 +72,56 @@ def test_tables_have_the_papers_values_and_ours_side_by_side(tmp_path, make_run)
     assert (swap["paper"], swap["seeds"]) == ("74.11", "3")
     assert float(swap["ours"]) == pytest.approx(75.0)
     assert float(swap["standard deviation"]) == pytest.approx(1.0)
-    assert float(swap["difference"]) == pytest.approx(0.89)
+    assert float(swap["ours - paper"]) == pytest.approx(0.89)
     gap = rows["Tanh", "Swap - Convention", "accuracy"]
     assert (gap["paper"], float(gap["ours"])) == ("4.61", pytest.approx(75.0 - 69.5))
     # Twice at the last epoch: 3.0 - 0.5.
     assert float(rows["Tanh", "Swap - Convention", "skewness"]["ours"]) == pytest.approx(2.5)
     assert rows["Softsign", "Swap", "accuracy"]["ours"] == ""
-    assert "| 74.11 | 75.00 | 1.00 | 3 | +0.89 |" in (out / "table2.md").read_text()
+    assert "| 74.11 | 75.00 | 1.00 |  | 3 | +0.89 |" in (out / "table2.md").read_text()
     text = {(r["order"], r["figure"]): r["ours"] for r in read(out / "numbers_in_the_text.csv")}
     assert float(text["Swap", "highest saturation"]) == pytest.approx(0.8)
     assert text["NWDBN", "accuracy"] == ""
+
+
+def test_a_gap_has_a_spread_and_welchs_interval(tmp_path, make_run):
+    samples = {"swap": (0.74, 0.75, 0.79), "convention": (0.60, 0.66)}
+    for order, accuracies in samples.items():
+        for seed, accuracy in enumerate(accuracies):
+            make_run(f"{order}{seed}", accuracy, order=order, seed=seed)
+    rows = read(analyse(tmp_path, "--figures=6") / "table2.csv")
+    (gap,) = (
+        r
+        for r in rows
+        if (r["order"], r["figure"]) == ("Swap - Convention", "accuracy")
+        and r["activation"] == "Tanh"
+    )
+    # Welch's formulas, in percent points.
+    (m, n), variances = (3, 2), [np.var(100 * np.array(s), ddof=1) for s in samples.values()]
+    squares = variances[0] / m, variances[1] / n
+    freedom = sum(squares) ** 2 / (squares[0] ** 2 / (m - 1) + squares[1] ** 2 / (n - 1))
+    half = scipy.stats.t.ppf(0.975, freedom) * sum(squares) ** 0.5
+    assert float(gap["ours"]) == pytest.approx(76.0 - 63.0)
+    assert float(gap["standard deviation"]) == pytest.approx(sum(variances) ** 0.5)
+    interval = [float(end) for end in gap["95 % interval"].split(" to ")]
+    assert interval == pytest.approx([13.0 - half, 13.0 + half])
+    assert gap["seeds"] == "2"
+
+
+def test_a_gap_of_equal_runs_or_of_one_seed(tmp_path, make_run):
+    for seed in (0, 1):
+        make_run(f"swap{seed}", 0.75, seed=seed)
+        make_run(f"convention{seed}", 0.5, order="convention", seed=seed)
+    make_run("lecun", 0.7, activation="lecun_tanh")
+    make_run("lecun convention", 0.6, activation="lecun_tanh", order="convention")
+    rows = read(analyse(tmp_path, "--figures=6") / "table2.csv")
+    gaps = {
+        row["activation"]: (row["ours"], row["standard deviation"], row["95 % interval"])
+        for row in rows
+        if (row["order"], row["figure"]) == ("Swap - Convention", "accuracy")
+    }
+    assert gaps["Tanh"] == ("25.0", "0.0", "25.0 to 25.0")
+    assert gaps["LeCun Tanh"][1:] == ("", "")
 
 
 def test_every_run_is_in_the_overview(tmp_path, make_run):
@@ -312,6 +265,19 @@ def test_a_folder_stands_in_for_the_data_set_of_as_many_classes(make_run, tmp_pa
     assert named == expected
 
 
+def test_tables_name_the_papers_data_set_and_what_stands_in(make_run, tmp_path):
+    for classes in (10, 100):
+        own = {"dataset": "image_folder", "data_dir": f"/{classes}", "train_examples": f"{classes}"}
+        for order in ("swap", "convention"):
+            make_run(f"{order}{classes}", 0.5, classes=classes, model="vgg16", order=order, **own)
+    out = analyse(tmp_path, "--figures=6")
+    rows = read(out / "table1.csv")
+    names = {row["data set"] for row in rows if row["ours"]}
+    assert names == {"CIFAR-10 (image_folder)", "CIFAR-100 (image_folder)"}
+    # Two data sets, each of one scale.
+    assert "not of one scale" not in (out / "index.html").read_text()
+
+
 def test_the_page_says_where_runs_are_not_of_one_scale(make_run, tmp_path):
     make_run("swap", 0.7, width="0.25")
     make_run("other", 0.7, dataset="tiny_imagenet", width="0.5")
@@ -329,7 +295,7 @@ def test_the_commands_are_of_the_tables_cells():
                 assert "Swap - Convention" in entry.names
                 continue
             path = ROOT / re.search(r"--flagfile=(\S+)", entry.command)[1]
-            flags = results._flags(path.read_text())
+            flags = published.flags(str(path.relative_to(published.FLAGFILES).with_suffix("")))
             order = "Convention" if entry.names[2] == "NWDBN" else entry.names[2]
             assert DATASETS[flags["dataset"]] == entry.names[3]
             assert ACTIVATIONS[flags["activation"]] == entry.names[1]

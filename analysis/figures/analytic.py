@@ -13,7 +13,7 @@ from keras_bnact import statistics
 INPUTS = ((0.0, 1.0), (1.0, 1.0), (2.0, 1.0), (-2.0, 1.0))
 SAMPLES = 40
 MEANS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-STANDARD_DEVIATIONS = np.geomspace(0.05, 10.0, 120)
+STANDARD_DEVIATIONS = np.geomspace(0.02, 6.0, 240)
 # Values at equally likely quantiles stand for a distribution.
 QUANTILES = (np.arange(20_000) + 0.5) / 20_000
 
@@ -46,25 +46,39 @@ def moments_of_tanh(mean: float, std: float) -> tuple[float, float, float]:
 
 
 def _normalized_tanh(_: Results) -> Drawing:
-    drawn, axes = style.new()
-    x = np.linspace(-4.0, 5.0, 181)
+    drawn, axes = style.new(6.4, 4.2)
     rng = np.random.default_rng(0)
+    inputs = [rng.normal(mean, std, SAMPLES) for mean, std in INPUTS]
+    # All samples lie on their lines.
+    x = np.linspace(min(map(np.min, inputs)), max(map(np.max, inputs)), 181)
     rows = []
-    for (mean, std), colour, marker in zip(INPUTS, ("0.6", "0.4", "0.2", "0"), "Dv*x", strict=True):
+    for (mean, std), samples, colour, marker in zip(
+        INPUTS, inputs, ("0.6", "0.4", "0.2", "0"), "Dv*x", strict=True
+    ):
         centre, deviation, _ = moments_of_tanh(mean, std)
-        label = f"input of mean {mean:g}, standard deviation {std:g}"
+        label = (
+            f"input: mean {mean:g}, deviation {std:g}; "
+            f"output: mean {centre:.2f}, deviation {deviation:.2f}"
+        )
         line = (np.tanh(x) - centre) / deviation
         axes.plot(x, line, color=colour, linewidth=1)
-        samples = rng.normal(mean, std, SAMPLES)
         outputs = (np.tanh(samples) - centre) / deviation
         axes.plot(samples, outputs, marker, color=colour, label=label, markersize=4)
         rows += [
-            {"input_mean": mean, "input_std": std, "drawn": kind, "x": float(a), "y": float(b)}
+            {
+                "input_mean": mean,
+                "input_std": std,
+                "output_mean": centre,
+                "output_std": deviation,
+                "drawn": kind,
+                "x": float(a),
+                "y": float(b),
+            }
             for kind, points in (("line", (x, line)), ("sample", (samples, outputs)))
             for a, b in zip(*points, strict=True)
         ]
-    axes.set(xlabel="Input of tanh", ylabel="Normalized output", ylim=(-8, 8))
-    axes.legend(fontsize=8)
+    axes.set(xlabel="Input of tanh", ylabel="Normalized output")
+    axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return Drawing(drawn, rows)
 
 
@@ -120,9 +134,8 @@ def _skewness_of_tanh(_: Results) -> Drawing:
         axes.annotate(
             f"mean {mean:g}",
             (STANDARD_DEVIATIONS[peak], values[peak]),
-            (0, 3),
+            (4, 2),
             textcoords="offset points",
-            ha="center",
             fontsize=8,
         )
         rows += [
@@ -132,9 +145,9 @@ def _skewness_of_tanh(_: Results) -> Drawing:
     axes.set(
         xlabel="Standard deviation of tanh's input",
         ylabel="Absolute skewness of its output",
-        xscale="log",
-        ylim=(0.0, None),
+        xlim=(0.0, STANDARD_DEVIATIONS[-1]),
     )
+    style.from_zero(axes)
     return Drawing(drawn, rows)
 
 

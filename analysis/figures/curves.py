@@ -20,9 +20,9 @@ def _draw(column: str, label: str) -> Callable[[Results], Drawing]:
             curves = group.over_epochs(column)
             epochs, mean = np.arange(1, curves.shape[1] + 1), curves.mean(axis=0)
             lowest, highest = curves.min(axis=0), curves.max(axis=0)
-            looks = style.line(cell) | {"markevery": max(1, len(epochs) // 10)}
+            looks = style.by_order(cell) | {"markevery": max(1, len(epochs) // 10)}
             axes.plot(epochs, mean, label=cell.label, **looks)
-            axes.fill_between(epochs, lowest, highest, **style.band(cell))
+            axes.fill_between(epochs, lowest, highest, **style.band(looks["color"]))
             rows += [
                 {
                     "model": cell.label,

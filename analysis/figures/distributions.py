@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from analysis import commands, style
 from analysis.cells import Cell, Group, Results
 from analysis.figures import Drawing, Figure, groups
@@ -38,15 +40,19 @@ def _channels_of_a_layer(results: Results) -> Drawing:
 
 def _output_of_a_block(results: Results) -> Drawing:
     found, missing = groups(results, (Cell("convention"), Cell("nwdbn"), Cell("swap")))
-    drawn, axes = style.new(9, 2.3 * len(found), nrows=len(found), ncols=3, squeeze=False)
+    # One range, so that the orders can be compared.
+    drawn, axes = style.new(
+        9, 2.3 * len(found), nrows=len(found), ncols=3, squeeze=False, sharex=True
+    )
     key, rows = f"conv{RANDOM}/output_channel_histograms", []
     for line, (cell, group) in zip(axes, found.items(), strict=True):
-        channels = group.results[0].channels
+        channels, seed = group.results[0].channels, group.results[0].flags["seed"]
         for i, axis in enumerate(line):
             channel = channels[f"{key}/channels"][i]
-            rows += _bars(axis, channels, key, i, cell, f"channel {channel}")
-            axis.set_title(f"{cell.label}, channel {channel}", fontsize=9)
-        line[0].set_ylabel("Share")
+            rows += _bars(axis, channels, key, i, cell, f"channel {channel}", density=True)
+            axis.axvline(0.0, color="0.3", linewidth=0.8, linestyle=":")
+            axis.set_title(f"{cell.label}, channel {channel}, seed {seed}", fontsize=9)
+        line[0].set_ylabel("Density")
     for axis in axes[-1]:
         axis.set_xlabel("Output of the block")
     return Drawing(drawn, rows, _shown(found), missing)
@@ -57,10 +63,14 @@ def _shown(found: dict[Cell, Group]) -> list[Group]:
     return [dataclasses.replace(group, results=group.results[:1]) for group in found.values()]
 
 
-def _bars(axes: Any, channels: Any, key: str, row: int, cell: Cell, name: str) -> list[dict]:
+def _bars(
+    axes: Any, channels: Any, key: str, row: int, cell: Cell, name: str, density: bool = False
+) -> list[dict]:
+    """Shares of all values; with `density` per unit of the axis, since bins differ in width."""
     edges, counts = channels[f"{key}/edges"][row], channels[f"{key}/counts"][row]
     share = counts / max(counts.sum(), 1)
-    axes.stairs(share, edges, fill=True, color=style.COLOURS[cell.order])
+    height = share / np.diff(edges) if density else share
+    axes.stairs(height, edges, fill=True, color=style.COLOURS[cell.order])
     axes.grid(False)
     return [
         {"model": cell.label, "of": name, "from": float(a), "to": float(b), "share": float(s)}

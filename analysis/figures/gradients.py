@@ -21,7 +21,7 @@ def _draw(results: Results) -> Drawing:
         for cell, group in found.items():
             names, values = group.over_layers("gradients", figure)
             x = np.arange(1, len(names) + 1)
-            mean, std = style.seeds(axis, cell, cell.label, x, values)
+            mean, std = style.seeds(axis, style.by_order(cell), cell.label, x, values)
             rows += [
                 {
                     "model": cell.label,
@@ -36,7 +36,7 @@ def _draw(results: Results) -> Drawing:
         axis.set(xlabel="Layer", ylabel="Mean absolute value")
         axis.set_title(title, fontsize=10)
         axis.set_yscale("linear" if figure == "input" else "log")
-    axes[0].set_ylim(0.0, None)
+    style.from_zero(axes[0])
     axes[0].legend()
     return Drawing(drawn, rows, list(found.values()), missing)
 

@@ -1,18 +1,17 @@
 """A figure of every layer: figures 3, 4, 9, 10, 13 and 14."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from analysis import commands, style
-from analysis.cells import ACTIVATIONS, DATASETS, Cell, Group, Results
+from analysis.cells import ACTIVATIONS, DATASETS, MODELS, Cell, Group, Results
 from analysis.figures import Drawing, Figure, NotRunError, groups
 from keras_bnact import activations
 
-AXES = {
-    "saturation": ("Saturation", (0.0, 1.0)),
-    "skewness": ("Skewness", (0.0, None)),
-}
+# Of the vertical axis: its label, and its end where that is known.
+AXES = {"saturation": ("Saturation", 1.0), "skewness": ("Skewness", None)}
 # Lines that leave their legend room among them.
 FEW = 3
 BOTH = (Cell("convention"), Cell("swap"))
@@ -51,9 +50,9 @@ def _activations(results: Results) -> Drawing:
     }
     rows = []
     for name in names:
-        left.plot(x, shapes[name], style.DASHES[name], color="black", label=ACTIVATIONS[name])
+        left.plot(x, shapes[name], color=style.ACTIVATIONS[name], label=ACTIVATIONS[name])
         rows += [
-            _row(ACTIVATIONS[name], "", "shape", float(a), float(b), float("nan"))
+            _row(ACTIVATIONS[name], "", "", "shape", float(a), float(b), float("nan"))
             for a, b in zip(x, shapes[name], strict=True)
         ]
     left.set(xlabel="Input", ylabel="Output")
@@ -66,27 +65,38 @@ def _activations(results: Results) -> Drawing:
         right.set_axis_off()
         return Drawing(drawn, rows, (), ["the skewness of the layers, on the right"])
     rows += _lines(
-        right, found, "skewness", lambda cell: f"{cell.label}, {ACTIVATIONS[cell.activation]}"
+        right,
+        found,
+        "skewness",
+        lambda cell: f"{cell.label}, {ACTIVATIONS[cell.activation]}",
+        looks=style.by_activation,
     )
     return Drawing(drawn, rows, list(found.values()), missing)
 
 
 def _datasets(results: Results) -> Drawing:
-    models = {"vgg16": "VGG16", "mobilenet": "MobileNet"}
-    cells = [Cell("swap", model, dataset=dataset) for model in models for dataset in DATASETS]
+    cells = [
+        Cell("swap", model, dataset=dataset)
+        for model in ("vgg16", "mobilenet")
+        for dataset in DATASETS
+    ]
+    names = {c: f"{MODELS.get(c.model, c.model.upper())}, {DATASETS[c.dataset]}" for c in cells}
     found, missing = groups(results, cells)
     drawn, axes = style.new(12, 5.2, nrows=2, ncols=4, sharey="row")
     rows = []
     for cell, axis in zip(cells, axes.flat, strict=True):
-        axis.set_title(f"{models[cell.model]}, {_dataset(results, cell)}", fontsize=9)
+        stand_in = results.dataset(cell.dataset)
+        own = stand_in == cell.dataset
+        axis.set_title(names[cell] if own else f"{names[cell]} ({stand_in})", fontsize=9)
         if cell in found:
-            rows += _lines(axis, {cell: found[cell]}, "skewness", lambda cell: cell.label, False)
+            shown = {cell: found[cell]}
+            rows += _lines(axis, shown, "skewness", names.__getitem__, legend=False)
             # The first of the row may be switched off.
             axis.tick_params(labelleft=True)
         else:
             axis.text(0.5, 0.5, "not run", ha="center", transform=axis.transAxes, color="0.4")
             axis.set_axis_off()
-    missing = [f"{models[c.model]} on {DATASETS[c.dataset]}" for c in cells if c not in found]
+    missing = [names[cell].replace(", ", " on ") for cell in cells if cell not in found]
     return Drawing(drawn, rows, list(found.values()), missing)
 
 
@@ -97,29 +107,31 @@ def _depth(results: Results) -> Drawing:
     return Drawing(drawn, rows, list(found.values()), missing)
 
 
-def _dataset(results: Results, cell: Cell) -> str:
-    name = results.dataset(cell.dataset)
-    return DATASETS.get(name, f"{name} for {DATASETS[cell.dataset]}")
-
-
 def _lines(
-    axes: Any, found: dict[Cell, Group], figure: str, label: Any, legend: bool = True
+    axes: Any,
+    found: dict[Cell, Group],
+    figure: str,
+    label: Callable[[Cell], str],
+    legend: bool = True,
+    looks: Callable[[Cell], dict[str, str]] = style.by_order,
 ) -> list[dict[str, Any]]:
     """A line for each group, with a band of one standard deviation over its seeds."""
     rows, longest = [], []
     for cell, group in found.items():
         names, values = group.over_layers("statistics", figure)
         x = np.arange(1, len(names) + 1)
-        mean, std = style.seeds(axes, cell, label(cell), x, values)
+        mean, std = style.seeds(axes, looks(cell), label(cell), x, values)
         longest = max(longest, names, key=len)
+        images = group.flags["dataset"]
         rows += [
-            _row(label(cell), name, figure, int(x[i]), float(mean[i]), float(std[i]))
+            _row(label(cell), images, name, figure, int(x[i]), float(mean[i]), float(std[i]))
             for i, name in enumerate(names)
         ]
     step = 1 + len(longest) // 16
     axes.set_xticks(range(1, len(longest) + 1, step), longest[::step], rotation=90, fontsize=8)
-    title, limits = AXES[figure]
-    axes.set(ylabel=title, ylim=limits, xlabel="Layer")
+    title, highest = AXES[figure]
+    axes.set(ylabel=title, xlabel="Layer")
+    style.from_zero(axes, highest)
     if legend and len(found) > FEW:
         axes.legend(ncols=2, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     elif legend:
@@ -127,8 +139,16 @@ def _lines(
     return rows
 
 
-def _row(label, layer, figure, x, y, std) -> dict[str, Any]:
-    return {"model": label, "layer": layer, "figure": figure, "x": x, "y": y, "std": std}
+def _row(model, images, layer, figure, x, y, std) -> dict[str, Any]:
+    return {
+        "model": model,
+        "dataset": images,
+        "layer": layer,
+        "figure": figure,
+        "x": x,
+        "y": y,
+        "std": std,
+    }
 
 
 _BOTH = commands.cells(["table2/tanh_convention", "table2/tanh_swap"])

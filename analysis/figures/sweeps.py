@@ -14,6 +14,8 @@ from analysis.results import AFFINE, Result
 # Of gamma and beta: the paper's in figure 7; figure 18 gives none, so these are ours.
 SMALL = (0.0, 1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4)
 LARGE = (1e-3, 5e-3, 1e-2, 5e-2)
+# Of a cell's order the flag.
+FLAG = {"nwdbn": "convention", "swap": "swap"}
 # Fewer points have no correlation worth telling.
 FEWEST = 4
 
@@ -24,13 +26,14 @@ def _draw(
     decays: Sequence[float],
     figure: str,
     decay: str,
+    scale: dict[str, Any],
     note: str | None = None,
 ) -> Callable[[Results], Drawing]:
     def draw(results: Results) -> Drawing:
-        found = _by_decay(results, order, fits)
+        found = _by_decay(results, FLAG[order], fits)
         if len(found) < 2:
             raise NotRunError
-        x = np.arange(len(found))
+        x = [*found]
         accuracy = _columns([group.accuracy() for group in found.values()])
         mean = operator.methodcaller("mean_of_layers", figure)
         second = _columns([group.statistic(mean) for group in found.values()])
@@ -49,7 +52,7 @@ def _draw(
             correlation = np.corrcoef(accuracy[0], second[0])[0, 1]
             notes.append(f"correlation of accuracy and {figure}: {correlation:.2f}")
         axes[0].set_title("; ".join(notes), fontsize=10)
-        axes[1].set_xticks(x, [f"{value:g}".replace("e-0", "e-") for value in found], rotation=45)
+        axes[1].set_xscale(**scale)
         axes[1].set_xlabel(f"Weight decay of {decay}")
         rows = [
             {
@@ -111,18 +114,40 @@ FIGURES = (
         5,
         "Accuracy and skewness, as beta's weight decay grows in NWDBN",
         [commands.sweep("figure5/sweep")],
-        _draw("convention", _beta, [i / 10_000 for i in range(11)], "skewness", "beta"),
+        _draw(
+            "nwdbn",
+            _beta,
+            [i / 10_000 for i in range(11)],
+            "skewness",
+            "beta",
+            {"value": "linear"},
+        ),
     ),
     Figure(
         7,
         "Accuracy and sparsity, as gamma's and beta's weight decay grows in Swap",
         [commands.sweep("figure7/sweep")],
-        _draw("swap", _affine(0.0, 5e-4), SMALL, "sparsity", _BOTH),
+        _draw(
+            "swap",
+            _affine(0.0, 5e-4),
+            SMALL,
+            "sparsity",
+            _BOTH,
+            {"value": "symlog", "linthresh": SMALL[1]},
+        ),
     ),
     Figure(
         18,
-        "The same with larger weight decays",
+        "Figure 7 with larger weight decays: accuracy and sparsity in Swap",
         [commands.sweep("figure18/sweep")],
-        _draw("swap", _affine(1e-3, np.inf), LARGE, "sparsity", _BOTH, "weight decays of ours"),
+        _draw(
+            "swap",
+            _affine(1e-3, np.inf),
+            LARGE,
+            "sparsity",
+            _BOTH,
+            {"value": "log"},
+            "weight decays of ours",
+        ),
     ),
 )

@@ -1,0 +1,96 @@
+"""Run directories with known figures, written by hand, and the analysis of them."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from analysis import results, run
+
+LAYERS = [f"conv{i}" for i in range(1, 9)] + ["fc1", "fc2"]
+FLAGS = {
+    "dataset": "cifar100",
+    "model": "vgg16_11",
+    "activation": "tanh",
+    "order": "swap",
+    "epochs": "2",
+    "learning_rate": "0.1",
+    "learning_rate_drops": "100,150",
+    "weight_decay": "0.0005",
+    "batch_size": "128",
+    "seed": "0",
+}
+
+
+@pytest.fixture
+def make_run(tmp_path, rng):
+    """Writes a run directory with known figures."""
+
+    def make(name, accuracy, statistics=(0.5, 1.0, 0.6), held_out=None, classes=100, **flags):
+        path = tmp_path / "runs" / name
+        path.mkdir(parents=True)
+        text = "".join(f"--{k}={v}\n" for k, v in (FLAGS | flags).items())
+        (path / "flags.txt").write_text(text + "--nodeterministic\n")
+        figures = dict(zip(results.FIGURES, statistics, strict=True))
+        summary = {
+            "epochs": 2,
+            "test": {"accuracy": accuracy},
+            "statistics": {k: 2 * v for k, v in figures.items()},
+            "classes": classes,
+        }
+        if held_out is not None:
+            summary["validation"] = {"accuracy": held_out}
+        (path / "summary.json").write_text(json.dumps(summary))
+        part = "test" if held_out is None else "val"
+        write(
+            path / "history.csv",
+            [{"epoch": e, "cross_entropy": 3 - e, f"{part}_cross_entropy": 4 - e} for e in (1, 2)],
+        )
+        layers = [
+            {
+                "epoch": epoch,
+                "index": i,
+                "layer": layer,
+                **{k: v * epoch for k, v in figures.items()},
+            }
+            for epoch in (1, 2)
+            for i, layer in enumerate(LAYERS)
+        ]
+        write(path / "statistics.csv", layers)
+        gradients = dict.fromkeys(("input", "weight_gradient", "activation_gradient"), 0.1)
+        write(
+            path / "gradients.csv", [{"epoch": 2, "layer": layer, **gradients} for layer in LAYERS]
+        )
+        edges, counts = np.linspace(-1, 1, 11), rng.integers(0, 9, (10, 10))
+        arrays = {f"{layer}/std": np.ones(3) for layer in LAYERS}
+        for key in (
+            *(f"{layer}/{of}_histogram" for layer in LAYERS for of in ("activation", "output")),
+            "conv8/activation_channel_histograms",
+            "conv5/output_channel_histograms",
+        ):
+            arrays[f"{key}/edges"], arrays[f"{key}/counts"] = np.tile(edges, (10, 1)), counts
+            arrays[f"{key}/channels"] = np.arange(10)
+        np.savez(path / "channels.npz", **arrays)
+        return path
+
+    return make
+
+
+def write(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def analyse(tmp_path, *more):
+    (tmp_path / "runs").mkdir(exist_ok=True)
+    out = tmp_path / "out"
+    assert run.main([f"--runs={tmp_path / 'runs'}", f"--out={out}", *more]) == 0
+    return out
