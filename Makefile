@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-# Of reproduce-small: the images, where its runs go, and how many are trained at a time.
+# Of reproduce-small and initial-weights: the images, where runs go, how many at a time.
 DATA ?= --dataset=cifar100
 SMALL ?= runs/small
+WEIGHTS ?= runs/initial_weights
 WORKERS ?= 2
 SMALL_CELLS := $(notdir $(basename $(wildcard train/flagfiles/small/*.flags)))
 
-.PHONY: quickstart reproduce-small test test-backends test-jax test-torch test-slow test-ray lint clean
+.PHONY: quickstart reproduce-small initial-weights test test-backends test-jax test-torch test-slow test-ray lint clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python -m train.run --width=0.25 --epochs=20 --run_dir=runs/quickstart
@@ -24,6 +25,19 @@ reproduce-small: $(VENV)/installed
 		[ $$failed -le 1 ] || exit $$failed; \
 	done; \
 	$(BIN)/python -m analysis.run --runs=$(SMALL) --out=$(SMALL)-report && exit $$failed
+
+# About three hours on two cores; the same holds.
+initial-weights: $(VENV)/installed
+	@failed=0; \
+	for weights in fan_in_uniform glorot_uniform he_normal lecun_normal small_normal; do \
+	for order in swap convention; do \
+		printf '\n%s, %s\n' $$weights $$order; \
+		$(BIN)/python -m train.sweep --flagfile=train/flagfiles/initial_weights/search.flags $(DATA) \
+			--kernel_initializer=$$weights --order=$$order \
+			--workers=$(WORKERS) --sweep_dir=$(WEIGHTS)/$${order}_$$weights || failed=$$?; \
+		[ $$failed -le 1 ] || exit $$failed; \
+	done; done; \
+	$(BIN)/python -m analysis.run --runs=$(WEIGHTS) --out=$(WEIGHTS)-report && exit $$failed
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not ray"

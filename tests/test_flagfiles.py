@@ -173,7 +173,7 @@ SMALL = {
 
 def test_the_small_reproduction():
     assert {path.stem for path in FOLDER.glob("small/*.flags")} == {*SMALL}
-    scale = ("width", "train_examples", "epochs", "weight_decay", "validation_fraction", "dataset")
+    scale = ("width", "train_examples", "epochs", "validation_fraction", "dataset")
     for name, accuracy in SMALL.items():
         sweep, flags = options.parse_sweep([f"--flagfile=train/flagfiles/small/{name}.flags"])
         nwdbn = name.endswith("nwdbn")
@@ -181,19 +181,21 @@ def test_the_small_reproduction():
         assert f"{flags.model}_{flags.activation}_{order}" == name
         off = 0.0 if nwdbn else None
         assert (flags.gamma_weight_decay, flags.beta_weight_decay) == (off, off)
-        assert [flags[flag].value for flag in scale] == [0.25, 20_000, 8, 0.0005, 0.1, "cifar100"]
+        assert [flags[flag].value for flag in scale] == [0.25, 20_000, 8, 0.1, "cifar100"]
         assert [flags.learning_rate_drops, flags.batch_size] == [[4, 6], 128]
-        assert (sweep.grid, sweep.final) == (["learning_rate=0.1,0.01"], ["seed=0,1,2"])
+        # The paper's (A.1).
+        grids = ["learning_rate=0.1,0.01", "weight_decay=0.0001,0.0005,0.001,0.005"]
+        assert (sweep.grid, sweep.final) == (grids, ["seed=0,1,2"])
+        assert sweep.search_epochs == [2, 8]
         assert published(f"small/{name}") == accuracy
         header = (FOLDER / f"small/{name}.flags").read_text()
-        assert re.search(r"Cost: 5 runs, about \d+ minutes", header)
+        assert re.search(r"Cost: 13 runs, about \d+ minutes", header)
 
 
 def test_the_study_of_initial_weights():
-    runs = runs_of("initial_weights/coarse")
-    names = ("kernel_initializer", "order", "learning_rate", "weight_decay")
-    assert len({tuple(run.flags[name].value for name in names) for run in runs}) == 160
-    assert {run.flags.order for run in runs} == {"convention", "swap"}
+    runs = runs_of("initial_weights/search")
+    names = ("learning_rate", "weight_decay")
+    assert len({tuple(run.flags[name].value for name in names) for run in runs}) == 16
     assert {run.flags.learning_rate for run in runs} == {0.1, 0.03, 0.01, 0.003}
     assert {run.flags.weight_decay for run in runs} == {1e-4, 5e-4, 1e-3, 5e-3}
     assert {run.flags.validation_fraction for run in runs} == {0.1}

@@ -47,6 +47,15 @@ def test_flags_need_to_go_together_in_the_combinations_alone():
 
 
 @pytest.mark.parametrize(
+    ("epochs", "drops"), [(8, [4, 6]), (4, [2, 3]), (2, [1]), (1, []), (3, [2])]
+)
+def test_a_shorter_training_drops_at_the_same_parts(epochs, drops):
+    sweep, common = options.parse_sweep(["--epochs=8", "--learning_rate_drops=4,6"])
+    (run,) = grid.runs(grid.parse(sweep.grid), common, epochs=epochs)
+    assert (run.flags.epochs, run.flags.learning_rate_drops) == (epochs, drops)
+
+
+@pytest.mark.parametrize(
     ("given", "expected"),
     [
         (["seed"], "--grid=seed: give a flag and its values, as in seed=0,1,2"),
@@ -110,3 +119,15 @@ def test_nothing_finished(tmp_path):
     rows = comparison_of(tmp_path, [None, None], "--grid=order=swap,convention")
     assert comparison.best(rows) is None
     assert "0 of 1" in comparison.report(rows)
+
+
+def test_the_better_quarter_goes_on(tmp_path):
+    accuracies = [0.1, 0.5, 0.3, 0.2, 0.9, 0.4, None, 0.8]
+    rows = comparison_of(
+        tmp_path,
+        [a and {"validation": a, "test": 1 - a} for a in accuracies],
+        "--grid=learning_rate=1,2,3,4,5,6,7,8",
+        "--validation_fraction=0.1",
+    )
+    assert [row.settings["learning_rate"] for row in comparison.better_quarter(rows)] == ["5", "8"]
+    assert [row.settings["learning_rate"] for row in comparison.better_quarter(rows[:3])] == ["2"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, SIX_RUNS, SMALL_RUN, SMALL_SWEEP
 
-from train import grid, options, sweep
+from train import engines, grid, options, sweep
 from train.errors import IN_USE
 from train.run_directory import RunDirectory
 
@@ -66,6 +66,45 @@ def test_the_best_settings_are_trained_again_on_all_images(run_sweep, tmp_path):
     )
     assert {"--learning_rate=0.05", "--seed=2", "--validation_fraction=0.0"} <= {*flags}
     assert not any("patience" in flag for flag in flags)
+
+
+def test_a_search_in_rounds_keeps_the_better_quarter(run_sweep, tmp_path):
+    arguments = ["--epochs=4", "--learning_rate_drops=2", "--validation_fraction=0.2"]
+    arguments += ["--grid=learning_rate=1e-8,0.05,1e-7,1e-6", "--search_epochs=1,2"]
+    process = run_sweep(*arguments, "--final=seed=2", f"--sweep_dir={tmp_path}", "--workers=2")
+    assert process.returncode == 0, process.stderr
+    rounds = {
+        name: sorted(path.parent.name for path in tmp_path.glob(f"{name}/*/summary.json"))
+        for name in ("epochs=1", "epochs=2", "final")
+    }
+    assert len(rounds["epochs=1"]) == 4
+    assert rounds["epochs=2"] == ["learning_rate=0.05"]
+    assert rounds["final"] == ["learning_rate=0.05,seed=2"]
+    (second,) = (tmp_path / "epochs=2").glob("*/flags.txt")
+    assert {"--epochs=2", "--learning_rate_drops=1"} <= {*second.read_text().splitlines()}
+    (final,) = (tmp_path / "final").glob("*/flags.txt")
+    assert {"--epochs=4", "--learning_rate_drops=2"} <= {*final.read_text().splitlines()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--search_epochs=1,2", "--epochs=4"], "--search_epochs chooses by held-out images"),
+        (["--search_epochs=2,1"], "give increasing epochs"),
+        (
+            ["--search_epochs=2,8", "--epochs=4", "--validation_fraction=0.1"],
+            "--search_epochs=2,8 goes beyond --epochs=4",
+        ),
+        (
+            ["--search_epochs=1,2", "--grid=epochs=4,8", "--validation_fraction=0.1"],
+            "--search_epochs=1,2 sets the epochs: take them out of the grid",
+        ),
+    ],
+)
+def test_mistakes_of_a_search(arguments, expected, tmp_path, capsys):
+    assert sweep.main([*arguments, f"--sweep_dir={tmp_path}"]) == 2
+    assert expected in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_sweeps_in_one_directory(tmp_path):
@@ -131,6 +170,22 @@ def test_a_run_that_turns_out_to_be_another_one_keeps_none_from_being_run(tmp_pa
 
     failures = sweep._execute(runs, directories, tmp_path, contextlib.nullcontext(submit))
     assert list(failures.values()) == ["--run_dir holds a run with other flags"]
+
+
+@pytest.mark.parametrize(("workers", "given", "told"), [(1, None, None), (2, None, 3), (4, 7, 7)])
+def test_runs_at_a_time_share_the_cores(workers, given, told, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(6))
+    monkeypatch.delenv(engines.THREADS, raising=False)
+    if given:
+        monkeypatch.setenv(engines.THREADS, str(given))
+    # In place of Python, what a run would see.
+    monkeypatch.setattr(engines.sys, "executable", "env")
+    monkeypatch.setattr(engines, "COMMAND", ())
+    log = tmp_path / "log"
+    with engines.local(workers) as submit:
+        assert submit([], str(log)).result() == 0
+    seen = dict(line.split("=", 1) for line in log.read_text().splitlines() if "=" in line)
+    assert seen.get(engines.THREADS) == (told and str(told))
 
 
 @pytest.mark.slow

@@ -57,11 +57,21 @@ def compare(runs: Sequence[Run], directories: Mapping[Run, RunDirectory]) -> lis
 
 def best(rows: Sequence[Row]) -> tuple[Row, str] | None:
     """The row of the highest mean accuracy, and on what; None where no run is finished."""
+    finished, part = _by_accuracy(rows)
+    return (finished[0], part) if finished else None
+
+
+def better_quarter(rows: Sequence[Row]) -> list[Row]:
+    """The rows of the highest mean accuracies: a quarter of all, and one at least."""
+    return _by_accuracy(rows)[0][: max(1, len(rows) // 4)]
+
+
+def _by_accuracy(rows: Sequence[Row]) -> tuple[list[Row], str]:
+    """The rows that have finished runs, the best first, and what they were measured on."""
     part = "validation" if "validation" in rows[0].accuracies else "test"
     finished = [row for row in rows if row.accuracies[part]]
-    if not finished:
-        return None
-    return max(finished, key=lambda row: statistics.fmean(row.accuracies[part])), part
+    finished.sort(key=lambda row: statistics.fmean(row.accuracies[part]), reverse=True)
+    return finished, part
 
 
 def write(rows: Sequence[Row], folder: Path) -> None:

@@ -95,7 +95,10 @@ def check_not_given(arguments: Sequence[str], grids: Mapping[str, Sequence[str]]
 
 
 def runs(
-    grids: Mapping[str, Sequence[str]], common: Any, settled: Mapping[str, str] | None = None
+    grids: Mapping[str, Sequence[str]],
+    common: Any,
+    settled: Mapping[str, str] | None = None,
+    epochs: int | None = None,
 ) -> list[Run]:
     """Every combination, the last grid's values next to one another.
 
@@ -103,6 +106,7 @@ def runs(
         grids: As `parse` gives them.
         common: The flags that do not vary.
         settled: Settings that all runs have, trained on all images: none are held out.
+        epochs: Of a shorter training, in which the learning rate drops at the same parts.
 
     Raises:
         UsageError: For a combination that `train.run` would refuse.
@@ -111,11 +115,19 @@ def runs(
     if settled is not None:
         held_out = ("--validation_fraction=", "--early_stopping_patience=")
         lines = [line for line in lines if not line.startswith(held_out)]
+    if epochs is not None:
+        lines += _shortened(common, epochs)
     found = []
     for combination in itertools.product(*grids.values()):
         settings = {**(settled or {}), **dict(zip(grids, combination, strict=True))}
         found.append(Run(settings, options.parse([*lines, *_lines(settings)])))
     return found
+
+
+def _shortened(common: Any, epochs: int) -> list[str]:
+    drops = {round(drop * epochs / common.epochs) for drop in common.learning_rate_drops}
+    kept = sorted(drop for drop in drops if 0 < drop < epochs)
+    return [f"--epochs={epochs}", f"--learning_rate_drops={SEPARATOR.join(map(str, kept))}"]
 
 
 def _lines(settings: Mapping[str, str]) -> list[str]:

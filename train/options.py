@@ -226,6 +226,17 @@ def define_sweep() -> flags.FlagValues:
         "same value. May be repeated; a later one takes the place of an earlier one of the flag.",
         values,
     )
+    flags.DEFINE(
+        Epochs(),
+        "search_epochs",
+        "",
+        "Search in rounds (successive halving): 2,8 trains every setting for 2 epochs, the better "
+        "quarter of them anew for 8, and so on, the learning rate dropping at the same parts of "
+        "the training; judged by held-out images, so it goes with --validation_fraction. "
+        "Default: every setting, all --epochs.",
+        values,
+        EpochsSerializer(),
+    )
     flags.DEFINE_multi_string(
         "final",
         [],

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -48,21 +48,54 @@ def _sweep(arguments: Sequence[str]) -> int:
     grids, final = grid.parse(sweep.grid), grid.parse(sweep.final, "--final")
     grid.check_not_given(arguments, [*grids, *final])
     runs = grid.runs(grids, common)
+    _check_search(sweep, common, runs)
     if final:
-        if not all(run.flags.validation_fraction for run in runs):
-            raise UsageError("--final chooses by held-out images: give --validation_fraction=0.1.")
         # A mistake shows now, not after the search.
         grid.runs(final, common, comparison.settings(runs[0]))
-    failed, rows = _train(runs, folder, sweep)
-    if not final:
+    failed, rows = _search(grids, common, folder, sweep)
+    if failed or not final:
+        if failed and final:
+            print("--final waits until all of these runs are finished.")
         return int(failed)
-    if failed:
-        print("--final waits until all of these runs are finished.")
-        return 1
     print("\nThe best settings, on all training images")
     chosen, _ = comparison.best(rows)
     failed, _ = _train(grid.runs(final, common, chosen.settings), folder / FINAL, sweep)
     return int(failed)
+
+
+def _search(
+    grids: Mapping[str, Sequence[str]], common: Any, folder: Path, sweep: Any
+) -> tuple[bool, list[comparison.Row]]:
+    """Trains all settings, or fewer and fewer of them in rounds; returns the last round's rows."""
+    if not sweep.search_epochs:
+        return _train(grid.runs(grids, common), folder, sweep)
+    rows = None
+    for epochs in sweep.search_epochs:
+        runs = grid.runs(grids, common, epochs=epochs)
+        if rows is not None:
+            kept = [row.settings for row in comparison.better_quarter(rows)]
+            runs = [run for run in runs if comparison.settings(run) in kept]
+        print(f"\nRound of {epochs} epoch{'s' * (epochs > 1)}")
+        failed, rows = _train(runs, folder / f"epochs={epochs}", sweep)
+        if failed:
+            break
+    return failed, rows
+
+
+def _check_search(sweep: Any, common: Any, runs: Sequence[Run]) -> None:
+    for name in ("final", "search_epochs"):
+        if sweep[name].value and not all(run.flags.validation_fraction for run in runs):
+            raise UsageError(
+                f"--{name} chooses by held-out images: give --validation_fraction=0.1."
+            )
+    if sweep.search_epochs:
+        rounds = sweep["search_epochs"].serialize()
+        if any("epochs" in name for run in runs for name in run.settings):
+            raise UsageError(f"{rounds} sets the epochs: take them out of the grid.")
+        if sweep.search_epochs[-1] > common.epochs:
+            raise UsageError(
+                f"{rounds} goes beyond --epochs={common.epochs}: give up to {common.epochs} epochs."
+            )
 
 
 def _train(runs: Sequence[Run], folder: Path, sweep: Any) -> tuple[bool, list[comparison.Row]]:

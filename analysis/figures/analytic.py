@@ -56,9 +56,11 @@ def _normalized_tanh(_: Results) -> Drawing:
         INPUTS, inputs, ("0.6", "0.4", "0.2", "0"), "Dv*x", strict=True
     ):
         centre, deviation, _ = moments_of_tanh(mean, std)
+        # Of tanh of an input around zero the mean is zero but for rounding.
+        shown = abs(round(centre, 2)) and centre
         label = (
             f"input: mean {mean:g}, deviation {std:g}; "
-            f"output: mean {centre:.2f}, deviation {deviation:.2f}"
+            f"output: mean {shown:.2f}, deviation {deviation:.2f}"
         )
         line = (np.tanh(x) - centre) / deviation
         axes.plot(x, line, color=colour, linewidth=1)
@@ -129,15 +131,7 @@ def _skewness_of_tanh(_: Results) -> Drawing:
     for number, mean in enumerate(MEANS):
         values = [abs(moments_of_tanh(mean, std)[2]) for std in STANDARD_DEVIATIONS]
         shade = str(0.75 - 0.15 * number)
-        axes.plot(STANDARD_DEVIATIONS, values, color=shade)
-        peak = int(np.argmax(values))
-        axes.annotate(
-            f"mean {mean:g}",
-            (STANDARD_DEVIATIONS[peak], values[peak]),
-            (4, 2),
-            textcoords="offset points",
-            fontsize=8,
-        )
+        axes.plot(STANDARD_DEVIATIONS, values, color=shade, label=f"mean {mean:g}")
         rows += [
             {"mean": mean, "std": float(std), "skewness": value}
             for std, value in zip(STANDARD_DEVIATIONS, values, strict=True)
@@ -148,6 +142,7 @@ def _skewness_of_tanh(_: Results) -> Drawing:
         xlim=(0.0, STANDARD_DEVIATIONS[-1]),
     )
     style.from_zero(axes)
+    axes.legend(reverse=True)
     return Drawing(drawn, rows)
 
 
