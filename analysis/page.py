@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,11 +102,17 @@ def render(
 
 
 def _table(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
-    """What the page shows of a table; names that all of its rows share stand once, above it."""
+    """What the page shows of a table.
+
+    Names that all of its rows share stand once, above it; of the others the last two have columns,
+    so that a narrow screen shows the figures too, and the first are headings of the rows below.
+    """
     groups = [group for entry in entries for group in entry.groups]
     named = range(len(COLUMNS))
     varying = [i for i in named if len({entry.names[i] for entry in entries}) > 1]
-    shown = [*varying, *range(len(COLUMNS), len(HEADINGS))]
+    heading, columns = varying[:-2], varying[-2:]
+    shown = [*columns, *range(len(COLUMNS), len(HEADINGS))]
+    sections = itertools.groupby(entries, lambda entry: [entry.names[i] for i in heading])
     return {
         "name": name,
         "heading": "In the text" if name == "text" else f"Table {name}",
@@ -113,8 +120,11 @@ def _table(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
         "title": TITLES[name],
         "shared": [entries[0].names[i] for i in named if i not in varying],
         "headings": [HEADINGS[i] for i in shown],
-        "names": len(varying),
-        "rows": [[entry.cells()[i] for i in shown] for entry in entries],
+        "names": len(columns),
+        "sections": [
+            (", ".join(names), [[entry.cells()[i] for i in shown] for entry in section])
+            for names, section in sections
+        ],
         "groups": list(dict.fromkeys(map(_flags, groups))),
         "unlike": unlike(groups),
         "apart": apart(groups),
