@@ -116,6 +116,13 @@ class BoundedBlock(keras.layers.Wrapper):
     The given layer is left as it is. Its bias is redundant in `"convention"`, where batch
     normalization removes it, and needed in `"swap"`, where it moves the activation off centre.
 
+    In `"swap"` nothing normalizes what the activation is given, so the layer's initial weights
+    decide how saturated training begins; in `"convention"` they hardly matter. Give the layer of a
+    swapped block smaller ones than Keras' default, as in the example: kernels uniform in
+    `+-1 / sqrt(fan_in)`. Of inputs of mean 0 and variance 1, as another block's normalization gives
+    them, they make values of standard deviation `1 / sqrt(3)`, where `"glorot_uniform"` makes
+    values of about 1 and `"he_normal"` of `sqrt(2)`.
+
     Args:
         layer: A Keras weight layer without an activation of its own (Conv1D, Conv2D,
             Conv3D, DepthwiseConv2D, SeparableConv2D, Dense, ...).
@@ -153,7 +160,9 @@ class BoundedBlock(keras.layers.Wrapper):
     Example:
 
     >>> import keras, keras_bnact
-    >>> block = keras_bnact.BoundedBlock(keras.layers.Conv2D(8, 3), activation="tanh")
+    >>> weights = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+    >>> convolution = keras.layers.Conv2D(8, 3, kernel_initializer=weights)
+    >>> block = keras_bnact.BoundedBlock(convolution, activation="tanh", order="swap")
     >>> block.compute_output_shape((None, 32, 32, 3))
     (None, 30, 30, 8)
 
