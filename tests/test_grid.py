@@ -121,13 +121,27 @@ def test_nothing_finished(tmp_path):
     assert "0 of 1" in comparison.report(rows)
 
 
-def test_the_better_quarter_goes_on(tmp_path):
-    accuracies = [0.1, 0.5, 0.3, 0.2, 0.9, 0.4, None, 0.8]
+def test_the_better_quarter_of_each_learning_rate_goes_on(tmp_path):
+    decays = range(1, 9)
+    accuracies = {
+        "0.1": [0.1, 0.5, 0.3, 0.2, 0.9, 0.4, None, 0.8],
+        "0.01": [0.01, 0.02, 0.03, 0.08, 0.07, 0.04, 0.05, 0.06],
+    }
     rows = comparison_of(
         tmp_path,
-        [a and {"validation": a, "test": 1 - a} for a in accuracies],
-        "--grid=learning_rate=1,2,3,4,5,6,7,8",
+        [
+            a and {"validation": a, "test": 1 - a}
+            for of_rate in accuracies.values()
+            for a in of_rate
+        ],
+        "--grid=learning_rate=0.1,0.01",
+        f"--grid=weight_decay={','.join(map(str, decays))}",
         "--validation_fraction=0.1",
     )
-    assert [row.settings["learning_rate"] for row in comparison.better_quarter(rows)] == ["5", "8"]
-    assert [row.settings["learning_rate"] for row in comparison.better_quarter(rows[:3])] == ["2"]
+
+    def kept(rows):
+        better = comparison.better_quarter(rows)
+        return [(r.settings["learning_rate"], r.settings["weight_decay"]) for r in better]
+
+    assert kept(rows) == [("0.1", "5"), ("0.1", "8"), ("0.01", "4"), ("0.01", "5")]
+    assert kept(rows[:3]) == [("0.1", "2")]

@@ -70,16 +70,16 @@ def test_the_best_settings_are_trained_again_on_all_images(run_sweep, tmp_path):
 
 def test_a_search_in_rounds_keeps_the_better_quarter(run_sweep, tmp_path):
     arguments = ["--epochs=4", "--learning_rate_drops=2", "--validation_fraction=0.2"]
-    arguments += ["--grid=learning_rate=1e-8,0.05,1e-7,1e-6", "--search_epochs=1,2"]
+    arguments += ["--grid=momentum=0.9", "--grid=learning_rate=1e-8,0.05", "--search_epochs=1,2"]
     process = run_sweep(*arguments, "--final=seed=2", f"--sweep_dir={tmp_path}", "--workers=2")
     assert process.returncode == 0, process.stderr
     rounds = {
         name: sorted(path.parent.name for path in tmp_path.glob(f"{name}/*/summary.json"))
         for name in ("epochs=1", "epochs=2", "final")
     }
-    assert len(rounds["epochs=1"]) == 4
-    assert rounds["epochs=2"] == ["learning_rate=0.05"]
-    assert rounds["final"] == ["learning_rate=0.05,seed=2"]
+    assert len(rounds["epochs=1"]) == 2
+    assert rounds["epochs=2"] == ["momentum=0.9,learning_rate=0.05"]
+    assert rounds["final"] == ["momentum=0.9,learning_rate=0.05,seed=2"]
     (second,) = (tmp_path / "epochs=2").glob("*/flags.txt")
     assert {"--epochs=2", "--learning_rate_drops=1"} <= {*second.read_text().splitlines()}
     (final,) = (tmp_path / "final").glob("*/flags.txt")
