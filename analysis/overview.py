@@ -2,7 +2,7 @@
 
 import operator
 
-from analysis.cells import Results, by_settings, varied
+from analysis.cells import Group, Results, by_settings, varied
 from analysis.results import AFFINE
 from keras_bnact.statistics import FIGURES
 
@@ -16,7 +16,7 @@ def overview(results: Results) -> tuple[list[str], list[list[str]]]:
     Of several runs of the same seed the first counts.
 
     With the test accuracy in percent its sample standard deviation, then the final statistics,
-    means of the layers.
+    means of the layers, and by how much weight decay alone shrinks gamma and beta.
     """
     groups = by_settings(results.results)
     columns = [*ALWAYS, *(name for name in varied(groups) if name not in ALWAYS)]
@@ -34,7 +34,16 @@ def overview(results: Results) -> tuple[list[str], list[list[str]]]:
                 f"{accuracy:.2f}",
                 "" if std is None else f"{std:.2f}",
                 *(f"{mean:.3f}" for mean, _ in statistics),
+                _shrinkage(group),
             ]
         )
-    headings = [*columns, "seeds", "accuracy", "standard deviation", *FIGURES]
+    headings = [*columns, "seeds", "accuracy", "standard deviation", *FIGURES, "shrinkage"]
     return [heading.replace("_", " ") for heading in headings], sorted(rows)
+
+
+def _shrinkage(group: Group) -> str:
+    """Of gamma and beta, as one where it is the same."""
+    shrinkage = group.results[0].shrinkage
+    if shrinkage is None:
+        return ""
+    return ", ".join(dict.fromkeys(f"{value:.2g}" for value in shrinkage))

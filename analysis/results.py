@@ -70,6 +70,20 @@ class Result:
         return tuple(float(self.flags.get(name, self.flags["weight_decay"])) for name in AFFINE)
 
     @property
+    def shrinkage(self) -> tuple[float, ...] | None:
+        """By how much weight decay alone shrinks gamma and beta: each by `exp(-shrinkage)`.
+
+        `weight_decay * sum of the steps' learning rates / (1 - momentum)`, of each of `AFFINE`;
+        None of a run that does not say how many steps it took.
+        """
+        steps, flags = self.summary.get("steps"), self.flags
+        if steps is None or "momentum" not in flags:
+            return None
+        rates = np.mean([row["learning_rate"] for row in self.history]) * steps
+        scale = float(rates) / (1.0 - float(flags["momentum"]))
+        return tuple(decay * scale for decay in self.affine_decays)
+
+    @property
     def held_out(self) -> bool:
         """Whether part of the training images was held out."""
         return "validation" in self.summary
@@ -167,7 +181,7 @@ def _check_summary(result: Result) -> None:
         raise ValueError("its accuracy is not finite")
     if not {*FIGURES} <= summary["statistics"].keys():
         raise ValueError("summary.json lacks statistics")
-    columns = {"epoch", "cross_entropy", f"{part}_cross_entropy"}
+    columns = {"epoch", "learning_rate", "cross_entropy", f"{part}_cross_entropy"}
     if not all(columns <= row.keys() for row in result.history):
         raise ValueError("history.csv lacks columns")
     if [row["epoch"] for row in result.history] != [*range(1, summary["epochs"] + 1)]:

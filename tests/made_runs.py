@@ -45,7 +45,15 @@ def make_run(tmp_path, rng):
         part = "test" if held_out is None else "val"
         write(
             path / "history.csv",
-            [{"epoch": e, "cross_entropy": 3 - e, f"{part}_cross_entropy": 4 - e} for e in (1, 2)],
+            [
+                {
+                    "epoch": e,
+                    "learning_rate": float((FLAGS | flags)["learning_rate"]) / 10 ** (e - 1),
+                    "cross_entropy": 3 - e,
+                    f"{part}_cross_entropy": 4 - e,
+                }
+                for e in (1, 2)
+            ],
         )
         layers = [
             {

@@ -137,11 +137,28 @@ def test_every_run_is_in_the_overview(tmp_path, make_run):
         "accuracy",
         "standard deviation",
         *results.FIGURES,
+        "shrinkage",
     ]
-    assert [*swap.values()][4:] == ["0.25", "2", "75.00", "1.41", "0.800", "3.000", "1.200"]
+    assert [*swap.values()][4:] == ["0.25", "2", "75.00", "1.41", "0.800", "3.000", "1.200", ""]
     assert [*convention.values()][3:8] == ["convention", "0.5", "1", "50.00", ""]
     assert "| convention | 0.5 | 1 | 50.00 |" in (out / "runs.md").read_text()
     assert "<td>75.00</td>" in (out / "index.html").read_text()
+
+
+def test_by_how_much_weight_decay_shrinks_gamma_and_beta(tmp_path, make_run):
+    path = make_run("swap", 0.7, momentum="0.9", learning_rate="0.1")
+    summary = json.loads((path / "summary.json").read_text())
+    # Two epochs of 400 steps, the second at a tenth of the learning rate.
+    (path / "summary.json").write_text(json.dumps(summary | {"steps": 800}))
+    # That of a parameter without any other gradient, under SGD with momentum.
+    value, velocity = 1.0, 0.0
+    for rate in [0.1] * 400 + [0.01] * 400:
+        velocity = 0.9 * velocity - rate * 0.0005 * value
+        value += velocity
+    (result,) = results.read(tmp_path / "runs")[0]
+    assert np.exp(-result.shrinkage[0]) == pytest.approx(value, rel=0.01)
+    (row,) = read(analyse(tmp_path, "--figures=6") / "runs.csv")
+    assert row["shrinkage"] == "0.22"
 
 
 def test_hyper_parameters_beside_the_papers(tmp_path, make_run):

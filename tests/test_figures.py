@@ -179,8 +179,8 @@ def test_another_experiment_does_not_take_a_models_place(make_run, tmp_path):
 def lengthen(path):
     """A history of as many epochs as the flagfile asks for."""
     (path / "history.csv").write_text(
-        "epoch,cross_entropy,test_cross_entropy\n"
-        + "".join(f"{epoch},1.0,2.0\n" for epoch in range(1, 201))
+        "epoch,learning_rate,cross_entropy,test_cross_entropy\n"
+        + "".join(f"{epoch},0.1,1.0,2.0\n" for epoch in range(1, 201))
     )
     summary = (path / "summary.json").read_text()
     (path / "summary.json").write_text(summary.replace('"epochs": 2', '"epochs": 200'))

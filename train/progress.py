@@ -83,10 +83,11 @@ class Progress:
         else:
             test = {name: last[f"test_{name}"] for name in METRICS}
         summary["test"] = {name: test[name] for name in METRICS}
-        examples = len(images.train) // batch_size * batch_size
+        steps = len(images.train) // batch_size
+        summary["steps"] = self.epochs * steps
         # The first epoch traces and compiles.
         seconds = statistics.median(self.seconds[1:] or self.seconds)
-        summary["images_per_second"] = round(examples / seconds, 1)
+        summary["images_per_second"] = round(steps * batch_size / seconds, 1)
         summary["seconds"] = round(self.total_seconds, 1)
         summary["parameters"] = parameters
         summary["classes"] = images.classes
