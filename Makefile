@@ -34,7 +34,7 @@ initial-weights: $(VENV)/installed
 		printf '\n%s, %s\n' $$weights $$order; \
 		$(BIN)/python -m train.sweep --flagfile=train/flagfiles/initial_weights/search.flags $(DATA) \
 			--kernel_initializer=$$weights --order=$$order \
-			--workers=$(WORKERS) --sweep_dir=$(WEIGHTS)/$${order}_$$weights || failed=$$?; \
+			--workers=$(WORKERS) --sweep_dir=$(WEIGHTS)/$$weights/$$order || failed=$$?; \
 		[ $$failed -le 1 ] || exit $$failed; \
 	done; done; \
 	$(BIN)/python -m analysis.run --runs=$(WEIGHTS) --out=$(WEIGHTS)-report && exit $$failed

@@ -1,6 +1,7 @@
 """The paper's models, and which runs are runs of them."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ SIZE = ("width", "train_examples", "epochs")
 SCALE = (
     *SIZE,
     "test_examples",
+    "validation_fraction",
+    "early_stopping_patience",
     "batch_size",
     "image_size",
     "data_dir",
@@ -33,6 +36,8 @@ HYPER_PARAMETERS = (
     "kernel_initializer",
     "bias_initializer",
 )
+# What these are where a flagfile of the paper's says nothing.
+DEFAULTS = {"momentum": "0.9", "kernel_initializer": "fan_in_uniform", "bias_initializer": "zeros"}
 DATASETS = {
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
@@ -106,12 +111,14 @@ class Group:
     Attributes:
         results: The runs.
         alternatives: How many other settings of the same cell there are runs of.
-        searched: The flags in which these settings differ.
+        searched: The flags in which these settings differ, among those of one size.
+        by_test: Whether the test accuracy has chosen this setting among others.
     """
 
     results: Sequence[Result]
     alternatives: int = 0
     searched: Sequence[str] = ()
+    by_test: bool = False
 
     @property
     def flags(self) -> dict[str, str]:
@@ -136,10 +143,11 @@ class Group:
         return self.flags["dataset"], self.results[0].summary.get("classes")
 
     def made_by(self, flags: Mapping[str, str]) -> bool:
-        """Whether the runs have every flag of a flagfile, whatever stands in for its images."""
+        """Whether the runs are those of a flagfile, whatever stands in for its images."""
         aside = (*ASIDE, "dataset", "data_dir")
         own = self.results[0].flags
-        return all(_same(own.get(k), v) for k, v in flags.items() if k not in aside)
+        asked = DEFAULTS | {name: flags[name] for name in flags if name not in aside}
+        return all(_same(own.get(name), value) for name, value in asked.items())
 
     @property
     def sound(self) -> list[Result]:
@@ -227,19 +235,24 @@ def unlike(groups: Sequence[Group]) -> list[str]:
 
 
 def apart(groups: Sequence[Group]) -> list[str]:
-    """In which hyper-parameters runs differ: `"learning rate 0.1 (Swap), 0.01 (Convention)"`."""
-    names = {group: group.name for group in groups}
-    short = len({name.split(", ")[0] for name in names.values()}) == 1
+    """In which hyper-parameters runs on the same images differ.
+
+    Returns:
+        Texts such as `"learning rate 0.1 (Swap), 0.01 (Convention)"`.
+    """
+    short = len({group.name.split(", ")[0] for group in groups}) == 1
     found = []
-    for flag in HYPER_PARAMETERS:
-        models: dict[str, dict[str, None]] = {}
-        for group, name in names.items():
-            label = name.split(", ")[1] if short else name
-            models.setdefault(group.flags.get(flag, "not given"), {})[label] = None
-        if len(models) > 1:
-            values = (f"{value} ({'; '.join(labels)})" for value, labels in models.items())
-            found.append(f"{flag.replace('_', ' ')} {', '.join(values)}")
-    return found
+    for images in {group.images: None for group in groups}:
+        there = [group for group in groups if group.images == images]
+        for flag in HYPER_PARAMETERS:
+            models: dict[str, dict[str, None]] = {}
+            for group in there:
+                label = group.name.split(", ")[1] if short else group.name
+                models.setdefault(group.flags.get(flag, "not given"), {})[label] = None
+            if len(models) > 1:
+                values = (f"{value} ({'; '.join(labels)})" for value, labels in models.items())
+                found.append(f"{flag.replace('_', ' ')} {', '.join(values)}")
+    return list(dict.fromkeys(found))
 
 
 def by_settings(results: Sequence[Result]) -> list[Group]:
@@ -258,11 +271,20 @@ def best(results: Sequence[Result], flagfiles: Sequence[Mapping[str, str]] = ())
     whole = [group for group in found if not group.results[0].held_out] or found
 
     def rank(group):
-        own = any(map(group.made_by, flagfiles))
-        return group.size, own, len(group.results), _chosen_by(group)
+        return group.size, any(map(group.made_by, flagfiles)), len(group.results)
 
-    chosen = max(whole, key=rank)
-    return dataclasses.replace(chosen, alternatives=len(found) - 1, searched=varied(whole))
+    highest = max(map(rank, whole))
+    first = [group for group in whole if rank(group) == highest]
+    chosen = max(first, key=_chosen_by)
+    # A search in rounds has trained for fewer epochs at first.
+    sizes = {group.size: None for group in whole}
+    searched = [name for size in sizes for name in varied([g for g in whole if g.size == size])]
+    return dataclasses.replace(
+        chosen,
+        alternatives=len(found) - 1,
+        searched=list(dict.fromkeys(searched)),
+        by_test=len(first) > 1 and not chosen.results[0].held_out,
+    )
 
 
 def varied(groups: Sequence[Group]) -> list[str]:
@@ -292,16 +314,19 @@ def gap(
     Returns:
         The difference of the means; its standard deviation from one pair of seeds to the next,
         `sqrt(std_one**2 + std_other**2)`; and Welch's 95 % interval of the difference. The last
-        two are None where a model has one seed alone.
+        two are None where a model has one seed alone, the interval also where both have no
+        spread, of which it knows nothing.
     """
     difference = float(np.mean(one) - np.mean(other))
     if min(len(one), len(other)) < 2:
         return difference, None, None
     std = float(np.hypot(np.std(one, ddof=1), np.std(other, ddof=1)))
-    if not std:
-        return difference, std, (difference, difference)
-    interval = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
-    return difference, std, (float(interval.low), float(interval.high))
+    with warnings.catch_warnings():
+        # SciPy's, where one of the two has no spread.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        interval = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+    ends = float(interval.low), float(interval.high)
+    return difference, std, ends if np.isfinite(ends).all() and ends[0] < ends[1] else None
 
 
 def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:

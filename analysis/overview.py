@@ -2,6 +2,8 @@
 
 import operator
 
+import numpy as np
+
 from analysis.cells import Group, Results, by_settings, varied
 from analysis.results import AFFINE
 from keras_bnact.statistics import FIGURES
@@ -42,8 +44,8 @@ def overview(results: Results) -> tuple[list[str], list[list[str]]]:
 
 
 def _shrinkage(group: Group) -> str:
-    """Of gamma and beta, as one where it is the same."""
-    shrinkage = group.results[0].shrinkage
-    if shrinkage is None:
+    """Of gamma and beta, as one where it is the same; the mean over the seeds."""
+    values = [result.shrinkage for result in group.results]
+    if None in values:
         return ""
-    return ", ".join(dict.fromkeys(f"{value:.2g}" for value in shrinkage))
+    return ", ".join(dict.fromkeys(f"{value:.2g}" for value in np.mean(values, axis=0)))

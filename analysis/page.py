@@ -11,7 +11,7 @@ import jinja2
 
 from analysis.cells import CLASSES, DATASETS, Group, Results, apart, unlike
 from analysis.figures import Figure
-from analysis.tables import COLUMNS, HEADINGS, TITLES, Entry
+from analysis.tables import COLUMNS, HEADINGS, SEARCHED, TITLES, Entry
 
 # Inches; a wider figure has panels side by side, too small to be read on a narrow screen.
 SINGLE_PANEL = 7.0
@@ -112,7 +112,13 @@ def _table(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
     varying = [i for i in named if len({entry.names[i] for entry in entries}) > 1]
     heading, columns = varying[:-2], varying[-2:]
     shown = [*columns, *range(len(COLUMNS), len(HEADINGS))]
-    sections = itertools.groupby(entries, lambda entry: [entry.names[i] for i in heading])
+
+    def named_above(entry):
+        return [entry.names[i] for i in heading]
+
+    order = list(dict.fromkeys(tuple(named_above(entry)) for entry in entries))
+    together = sorted(entries, key=lambda entry: order.index(tuple(named_above(entry))))
+    sections = itertools.groupby(together, named_above)
     return {
         "name": name,
         "heading": "In the text" if name == "text" else f"Table {name}",
@@ -127,7 +133,8 @@ def _table(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
         ],
         "groups": list(dict.fromkeys(map(_flags, groups))),
         "unlike": unlike(groups),
-        "apart": apart(groups),
+        # The hyper-parameters are what these tables are of.
+        "apart": [] if name in SEARCHED else apart(groups),
         "commands": list(dict.fromkeys(entry.command for entry in entries if entry.command)),
     }
 

@@ -71,13 +71,13 @@ class Result:
 
     @property
     def shrinkage(self) -> tuple[float, ...] | None:
-        """By how much weight decay alone shrinks gamma and beta: each by `exp(-shrinkage)`.
+        """By how much weight decay alone shrinks gamma and beta: by a factor of `exp(-shrinkage)`.
 
         `weight_decay * sum of the steps' learning rates / (1 - momentum)`, of each of `AFFINE`;
-        None of a run that does not say how many steps it took.
+        None of a run without them, or that does not say how many steps it took.
         """
         steps, flags = self.summary.get("steps"), self.flags
-        if steps is None or "momentum" not in flags:
+        if steps is None or "momentum" not in flags or flags["order"] == "nobn":
             return None
         rates = np.mean([row["learning_rate"] for row in self.history]) * steps
         scale = float(rates) / (1.0 - float(flags["momentum"]))

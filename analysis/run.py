@@ -64,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
         path = options.out / page.stem(name)
         shown = [entry.cells() for entry in table]
         path.with_suffix(".md").write_text(tables.markdown(tables.HEADINGS, shown))
-        _write_csv(path.with_suffix(".csv"), tables.HEADINGS, tables.with_all_digits(table))
+        _write_csv(path.with_suffix(".csv"), tables.CSV_HEADINGS, tables.with_all_digits(table))
     runs = overview.overview(cells)
     (options.out / "runs.md").write_text(tables.markdown(*runs))
     _write_csv(options.out / "runs.csv", *runs)

@@ -40,8 +40,10 @@ class Entry:
         names: What it is of, a text for each of `COLUMNS`.
         paper: The published value, as text.
         ours: The mean over the seeds, or a hyper-parameter's text; None if not run.
-        std: The sample's standard deviation, None for fewer than two seeds.
-        interval: Welch's 95 % interval of a gap between two models, None of all else.
+        std: The sample's standard deviation, of a gap between two models as `cells.gap` has it;
+            None for fewer than two seeds.
+        interval: Welch's 95 % interval of a gap; None of all else, and where the test images have
+            chosen the settings, since an interval knows nothing of the choice.
         seeds: How many runs.
         groups: The runs.
         command: What makes them; empty where other entries' runs are enough.
@@ -82,15 +84,10 @@ class Entry:
         ]
 
 
-HEADINGS = (
-    *COLUMNS,
-    "paper",
-    "ours",
-    "standard deviation",
-    "95 % interval",
-    "seeds",
-    "ours - paper",
-)
+_FIRST = (*COLUMNS, "paper", "ours", "standard deviation")
+HEADINGS = (*_FIRST, "95 % interval", "seeds", "ours - paper")
+# Of `with_all_digits`.
+CSV_HEADINGS = (*_FIRST, "95 % from", "95 % to", "seeds", "ours - paper")
 
 
 def tables(results: Results) -> dict[str, list[Entry]]:
@@ -112,7 +109,7 @@ def with_all_digits(entries: Sequence[Entry]) -> list[list[Any]]:
     return [
         [
             *(*entry.names, entry.paper, entry.ours, entry.std),
-            entry.interval and " to ".join(map(str, entry.interval)),
+            *(entry.interval or (None, None)),
             *(entry.seeds, entry.difference),
         ]
         for entry in entries
@@ -144,16 +141,19 @@ def _filled(
     groups = [group for group in map(find, cells) if group is not None]
     if len(groups) < len(cells):
         return Entry(names, row["value"])
-    seeds = min(len(group.results) for group in groups)
     if figure in groups[0].flags:
         ours = _plain(groups[0].flags[figure].replace(",", " "))
         if figure not in groups[0].searched:
             ours += " (not searched)"
-        return Entry(names, row["value"], ours, seeds=seeds, groups=groups)
+        return Entry(names, row["value"], ours, seeds=len(groups[0].results), groups=groups)
     values = [_values(group, figure) for group in groups]
-    if order == DIFFERENCE:
-        return Entry(names, row["value"], *gap(*values), seeds, groups)
-    return Entry(names, row["value"], *mean_and_std(*values), None, seeds, groups)
+    seeds = min(map(len, values))
+    if order != DIFFERENCE:
+        return Entry(names, row["value"], *mean_and_std(*values), None, seeds, groups)
+    difference, std, interval = gap(*values)
+    if any(group.by_test for group in groups):
+        interval = None
+    return Entry(names, row["value"], difference, std, interval, seeds, groups)
 
 
 def _values(group: Group, figure: str) -> list[float]:

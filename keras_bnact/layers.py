@@ -120,8 +120,8 @@ class BoundedBlock(keras.layers.Wrapper):
     decide how saturated training begins; in `"convention"` they hardly matter. Give the layer of a
     swapped block smaller ones than Keras' default, as in the example: kernels uniform in
     `+-1 / sqrt(fan_in)`. Of inputs of mean 0 and variance 1, as another block's normalization gives
-    them, they make values of standard deviation `1 / sqrt(3)`, where `"glorot_uniform"` makes
-    values of about 1 and `"he_normal"` of `sqrt(2)`.
+    them, they make values of standard deviation `1 / sqrt(3)`, where `"he_normal"` makes values of
+    `sqrt(2)` and `"glorot_uniform"` of 1 (with as many outputs as inputs; less with more).
 
     Args:
         layer: A Keras weight layer without an activation of its own (Conv1D, Conv2D,

@@ -19,6 +19,9 @@ FLAGS = {
     "learning_rate_drops": "100,150",
     "weight_decay": "0.0005",
     "batch_size": "128",
+    "kernel_initializer": "fan_in_uniform",
+    "bias_initializer": "zeros",
+    "momentum": "0.9",
     "seed": "0",
 }
 

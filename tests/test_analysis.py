@@ -103,7 +103,7 @@ def test_a_gap_has_a_spread_and_welchs_interval(tmp_path, make_run):
     half = scipy.stats.t.ppf(0.975, freedom) * sum(squares) ** 0.5
     assert float(gap["ours"]) == pytest.approx(76.0 - 63.0)
     assert float(gap["standard deviation"]) == pytest.approx(sum(variances) ** 0.5)
-    interval = [float(end) for end in gap["95 % interval"].split(" to ")]
+    interval = [float(gap["95 % from"]), float(gap["95 % to"])]
     assert interval == pytest.approx([13.0 - half, 13.0 + half])
     assert gap["seeds"] == "2"
 
@@ -116,12 +116,30 @@ def test_a_gap_of_equal_runs_or_of_one_seed(tmp_path, make_run):
     make_run("lecun convention", 0.6, activation="lecun_tanh", order="convention")
     rows = read(analyse(tmp_path, "--figures=6") / "table2.csv")
     gaps = {
-        row["activation"]: (row["ours"], row["standard deviation"], row["95 % interval"])
+        row["activation"]: (row["ours"], row["standard deviation"], row["95 % from"])
         for row in rows
         if (row["order"], row["figure"]) == ("Swap - Convention", "accuracy")
     }
-    assert gaps["Tanh"] == ("25.0", "0.0", "25.0 to 25.0")
+    assert gaps["Tanh"] == ("25.0", "0.0", "")
     assert gaps["LeCun Tanh"][1:] == ("", "")
+
+
+def test_a_gap_of_settings_that_the_test_images_chose_has_no_interval(tmp_path, make_run):
+    for seed in (0, 1):
+        for rate in ("0.1", "0.01"):
+            accuracy = 0.7 + seed / 100 + float(rate)
+            make_run(f"{rate}{seed}", accuracy, learning_rate=rate, seed=seed)
+        make_run(f"convention{seed}", 0.5 + seed / 50, order="convention", seed=seed)
+    rows = read(analyse(tmp_path, "--figures=6") / "table2.csv")
+    (gap,) = (
+        row
+        for row in rows
+        if (row["activation"], row["order"], row["figure"])
+        == ("Tanh", "Swap - Convention", "accuracy")
+    )
+    assert float(gap["ours"]) == pytest.approx(80.5 - 51.0)
+    assert gap["standard deviation"]
+    assert (gap["95 % from"], gap["95 % to"]) == ("", "")
 
 
 def test_every_run_is_in_the_overview(tmp_path, make_run):
@@ -146,19 +164,22 @@ def test_every_run_is_in_the_overview(tmp_path, make_run):
 
 
 def test_by_how_much_weight_decay_shrinks_gamma_and_beta(tmp_path, make_run):
-    path = make_run("swap", 0.7, momentum="0.9", learning_rate="0.1")
+    path = make_run("swap", 0.7, learning_rate="0.1")
+    without = make_run("nobn", 0.7, order="nobn")
     summary = json.loads((path / "summary.json").read_text())
     # Two epochs of 400 steps, the second at a tenth of the learning rate.
-    (path / "summary.json").write_text(json.dumps(summary | {"steps": 800}))
+    for run_dir in (path, without):
+        (run_dir / "summary.json").write_text(json.dumps(summary | {"steps": 800}))
     # That of a parameter without any other gradient, under SGD with momentum.
     value, velocity = 1.0, 0.0
     for rate in [0.1] * 400 + [0.01] * 400:
         velocity = 0.9 * velocity - rate * 0.0005 * value
         value += velocity
-    (result,) = results.read(tmp_path / "runs")[0]
+    nobn, result = results.read(tmp_path / "runs")[0]
+    assert nobn.shrinkage is None
     assert np.exp(-result.shrinkage[0]) == pytest.approx(value, rel=0.01)
-    (row,) = read(analyse(tmp_path, "--figures=6") / "runs.csv")
-    assert row["shrinkage"] == "0.22"
+    rows = read(analyse(tmp_path, "--figures=6") / "runs.csv")
+    assert [row["shrinkage"] for row in rows] == ["", "0.22"]
 
 
 def test_hyper_parameters_beside_the_papers(tmp_path, make_run):
@@ -175,6 +196,26 @@ def test_hyper_parameters_beside_the_papers(tmp_path, make_run):
     assert swap["learning rate"] == ("0.1", "0.01")
     assert swap["weight decay"] == ("0.0005", "0.00001 (not searched)")
     assert swap["learning rate drops"] == ("100 150", "100 150 (not searched)")
+
+
+def test_rounds_of_a_search_have_not_searched_the_epochs(tmp_path, make_run):
+    search = {"model": "vgg16", "validation_fraction": "0.1"}
+    for rate in ("0.01", "0.1"):
+        for decay in ("0.001", "0.0001"):
+            more = {"learning_rate": rate, "weight_decay": decay, "train_examples": "9"} | search
+            make_run(f"{rate}{decay}", 0.7, held_out=0.7, learning_rate_drops="1", **more)
+        more = {"learning_rate": rate, "weight_decay": "0.001", "learning_rate_drops": "4"}
+        make_run(f"last{rate}", 0.7, held_out=float(rate), **more, **search)
+    rows = read(analyse(tmp_path, "--figures=6") / "table3.csv")
+    swap = {
+        row["figure"]: row["ours"]
+        for row in rows
+        if (row["order"], row["data set"]) == ("Swap", "CIFAR-100")
+    }
+    assert swap["learning rate"] == "0.1"
+    assert swap["weight decay"] == "0.001"
+    assert swap["learning rate drops"] == "4 (not searched)"
+    assert swap["epochs"] == "2 (not searched)"
 
 
 def test_the_best_setting_is_chosen_by_all_its_seeds(make_run, tmp_path):

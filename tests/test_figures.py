@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from made_runs import analyse
 
-from analysis import figures, results, style
+from analysis import cells, figures, results, style
 from analysis.cells import DATASETS, Cell, Results
 from analysis.figures import analytic
+from train import options
 
 OFF = {"gamma_weight_decay": "0.0", "beta_weight_decay": "0.0"}
 ACTIVATIONS = ("tanh", "lecun_tanh", "softsign")
@@ -60,13 +61,15 @@ def test_nothing_lies_beyond_its_axes(everything, draw, number):
             assert ((left <= x) & (x <= right)).all()
             assert ((bottom - tolerance <= y) & (y <= top + tolerance)).all()
             shown += len(x)
-        for stairs in axes.patches:
-            shown += 1
-            if hasattr(stairs, "get_data"):
-                values, edges, _ = stairs.get_data()
-                full = edges[:-1][values > 0]
-                assert values.max() <= top
-                assert left <= full.min() <= full.max() <= right
+        for patch in axes.patches:
+            x, y = patch.get_transform().transform_path(patch.get_path()).vertices.T
+            box = axes.get_window_extent()
+            assert box.x0 - 1 <= x.min() <= x.max() <= box.x1 + 1
+            assert y.max() <= box.y1 + 1
+            shown += len(x)
+        for band in axes.collections:
+            heights = np.concatenate([path.vertices[:, 1] for path in band.get_paths()])
+            assert heights.max() <= top
     assert shown
 
 
@@ -153,13 +156,15 @@ def test_figure_12_shows_where_skewness_falls_faster(draw):
     """Appendix A.4, on an axis on which it can be seen: as steep as it is."""
     (axes,) = draw(12).figure.axes
     assert axes.get_xscale() == "linear"
+    assert len(axes.lines) == len(analytic.MEANS)
     for line in axes.lines:
         std, skewness = line.get_data()
         peak = int(np.argmax(skewness))
         half = skewness[peak] / 2
         below = std[peak] - np.interp(half, skewness[: peak + 1], std[: peak + 1])
         after = skewness[peak:]
-        assert after[-1] > half or below < np.interp(-half, -after, std[peak:]) - std[peak]
+        assert after[-1] < half
+        assert below < np.interp(-half, -after, std[peak:]) - std[peak]
 
 
 def test_another_experiment_does_not_take_a_models_place(make_run, tmp_path):
@@ -186,6 +191,21 @@ def lengthen(path):
     (path / "summary.json").write_text(summary.replace('"epochs": 2', '"epochs": 200'))
 
 
+def test_other_initial_weights_are_not_the_flagfiles(make_run, tmp_path):
+    flags = options.parse([])
+    assert {name: flags[name].serialize().split("=")[1] for name in cells.DEFAULTS} == (
+        cells.DEFAULTS
+    )
+    table2 = {"learning_rate": "0.1", "epochs": "200"}
+    make_run("table2", 0.7, **table2)
+    make_run("other", 0.9, kernel_initializer="he_normal", **table2)
+    for path in (tmp_path / "runs").glob("*"):
+        lengthen(path)
+    group = Results(results.read(tmp_path / "runs")[0]).group(Cell("swap"))
+    assert [run.path.name for run in group.results] == ["table2"]
+    assert not group.by_test
+
+
 def test_the_page_tells_hyper_parameters_that_differ(make_run, tmp_path):
     make_run("swap", 0.7, learning_rate="0.1")
     make_run("convention", 0.6, order="convention", learning_rate="0.01")
@@ -193,6 +213,11 @@ def test_the_page_tells_hyper_parameters_that_differ(make_run, tmp_path):
     told = "These runs differ in learning rate 0.01 (Convention), 0.1 (Swap)."
     # Below the figure, table 2 and the numbers in the text.
     assert page.count(told) == 3
+    # Another data set is no comparison.
+    make_run("cifar10", 0.6, dataset="cifar10", learning_rate="0.5")
+    page = (analyse(tmp_path, "--figures=3") / "index.html").read_text()
+    assert page.count(told) == 3
+    assert "0.5 (" not in page
 
 
 def test_a_narrow_screen_shows_all_of_a_single_panel(everything, tmp_path):

@@ -102,7 +102,7 @@ def test_means_and_deviations_over_seeds(tmp_path):
     assert float(swap[4]) == pytest.approx(0.0707107, abs=1e-6)
     assert float(convention[4]) == pytest.approx(0.1414214, abs=1e-6)
     assert nobn == ["nobn", "2", "1", "0.3", ""]
-    report = comparison.report(rows)
+    report = f"{comparison.report(rows)}\n{comparison.verdict(rows)}"
     assert "1 of 2" in report
     assert "0.5000 ± 0.1414" in report
     assert report.endswith("Best by test accuracy: order=convention")
@@ -112,7 +112,7 @@ def test_the_best_is_told_by_held_out_images_where_there_are_some(tmp_path):
     accuracies = [{"validation": 0.7, "test": 0.1}, {"validation": 0.2, "test": 0.9}]
     arguments = ["--grid=order=swap,convention", "--validation_fraction=0.1"]
     rows = comparison_of(tmp_path, accuracies, *arguments)
-    assert comparison.report(rows).endswith("Best by validation accuracy: order=swap")
+    assert comparison.verdict(rows) == "Best by validation accuracy: order=swap"
 
 
 def test_nothing_finished(tmp_path):
@@ -121,7 +121,7 @@ def test_nothing_finished(tmp_path):
     assert "0 of 1" in comparison.report(rows)
 
 
-def test_the_better_quarter_of_each_learning_rate_goes_on(tmp_path):
+def test_the_best_quarter_of_each_learning_rate_goes_on(tmp_path):
     decays = range(1, 9)
     accuracies = {
         "0.1": [0.1, 0.5, 0.3, 0.2, 0.9, 0.4, None, 0.8],
@@ -140,7 +140,7 @@ def test_the_better_quarter_of_each_learning_rate_goes_on(tmp_path):
     )
 
     def kept(rows):
-        better = comparison.better_quarter(rows)
+        better = comparison.best_quarter(rows)
         return [(r.settings["learning_rate"], r.settings["weight_decay"]) for r in better]
 
     assert kept(rows) == [("0.1", "5"), ("0.1", "8"), ("0.01", "4"), ("0.01", "5")]

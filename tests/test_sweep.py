@@ -19,6 +19,7 @@ from train.errors import IN_USE
 from train.run_directory import RunDirectory
 
 SMALL = [*SMALL_RUN, "--export=none"]
+HELD_OUT = "--validation_fraction=0.1"
 
 
 @pytest.fixture
@@ -74,13 +75,13 @@ def test_a_search_in_rounds_keeps_the_better_quarter(run_sweep, tmp_path):
     process = run_sweep(*arguments, "--final=seed=2", f"--sweep_dir={tmp_path}", "--workers=2")
     assert process.returncode == 0, process.stderr
     rounds = {
-        name: sorted(path.parent.name for path in tmp_path.glob(f"{name}/*/summary.json"))
+        name: sorted(path.parent.name for path in tmp_path.glob(f"**/{name}/*/summary.json"))
         for name in ("epochs=1", "epochs=2", "final")
     }
     assert len(rounds["epochs=1"]) == 2
     assert rounds["epochs=2"] == ["momentum=0.9,learning_rate=0.05"]
     assert rounds["final"] == ["momentum=0.9,learning_rate=0.05,seed=2"]
-    (second,) = (tmp_path / "epochs=2").glob("*/flags.txt")
+    (second,) = (tmp_path / "search" / "epochs=2").glob("*/flags.txt")
     assert {"--epochs=2", "--learning_rate_drops=1"} <= {*second.read_text().splitlines()}
     (final,) = (tmp_path / "final").glob("*/flags.txt")
     assert {"--epochs=4", "--learning_rate_drops=2"} <= {*final.read_text().splitlines()}
@@ -98,6 +99,22 @@ def test_a_search_in_rounds_keeps_the_better_quarter(run_sweep, tmp_path):
         (
             ["--search_epochs=1,2", "--grid=epochs=4,8", "--validation_fraction=0.1"],
             "--search_epochs=1,2 sets the epochs: take them out of the grid",
+        ),
+        (
+            ["--search_epochs=1,2", "--grid=learning_rate=0.1,1", "--grid=seed=0,1", HELD_OUT],
+            "which has one of each: give a second grid, or no rounds",
+        ),
+        (
+            ["--grid=validation_fraction=0.1,0.2", "--final=seed=1"],
+            "validation_fraction varies in a grid",
+        ),
+        (
+            [
+                "--grid=gamma_weight_decay+beta_weight_decay=0,1",
+                "--final=gamma_weight_decay=0.5",
+                HELD_OUT,
+            ],
+            "gamma_weight_decay is in two grids",
         ),
     ],
 )
@@ -174,7 +191,7 @@ def test_a_run_that_turns_out_to_be_another_one_keeps_none_from_being_run(tmp_pa
 
 @pytest.mark.parametrize(("workers", "given", "told"), [(1, None, None), (2, None, 3), (4, 7, 7)])
 def test_runs_at_a_time_share_the_cores(workers, given, told, tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(6))
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
     monkeypatch.delenv(engines.THREADS, raising=False)
     if given:
         monkeypatch.setenv(engines.THREADS, str(given))

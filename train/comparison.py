@@ -61,7 +61,7 @@ def best(rows: Sequence[Row]) -> tuple[Row, str] | None:
     return (finished[0], part) if finished else None
 
 
-def better_quarter(rows: Sequence[Row]) -> list[Row]:
+def best_quarter(rows: Sequence[Row]) -> list[Row]:
     """Of each value of the first setting a quarter of the rows, one at least: the best.
 
     Not of all rows, since after a few epochs a high learning rate is behind one that it will have
@@ -101,7 +101,7 @@ def write(rows: Sequence[Row], folder: Path) -> None:
 
 
 def report(rows: Sequence[Row]) -> str:
-    """The table for people, and which row is best."""
+    """The table for people."""
     # Here, since it imports NumPy, which takes longer than a mistake should.
     from keras_bnact import records
 
@@ -111,13 +111,20 @@ def report(rows: Sequence[Row]) -> str:
         finished = len(row.accuracies["test"])
         runs = str(row.runs) if finished == row.runs else f"{finished} of {row.runs}"
         lines.append([*row.settings.values(), runs, *map(_shown, row.accuracies.values())])
-    table = records.aligned(lines, text_columns=len(rows[0].settings))
+    return records.aligned(lines, text_columns=len(rows[0].settings))
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """Which row is best, in words; nothing where there is no choice."""
     chosen = best(rows)
     if chosen is None or len(rows) == 1:
-        return table
+        return ""
     row, part = chosen
-    settings = ", ".join(f"{name}={value}" for name, value in row.settings.items())
-    return f"{table}\nBest by {part} accuracy: {settings}"
+    return f"Best by {part} accuracy: {_named(row)}"
+
+
+def _named(row: Row) -> str:
+    return ", ".join(f"{name}={value}" for name, value in row.settings.items())
 
 
 def _summary(directory: RunDirectory) -> Any:

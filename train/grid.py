@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from train import options
@@ -69,11 +69,15 @@ def parse(grids: Sequence[str], flag: str = "--grid") -> dict[str, list[str]]:
                 "sweep for each value."
             )
         values[key] = chosen
-    names = [name for key in values for name in key.split(TOGETHER)]
+    _check_once(values)
+    return values
+
+
+def _check_once(keys: Iterable[str]) -> None:
+    names = [name for key in keys for name in key.split(TOGETHER)]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"{name} is in two grids: take it out of one.")
-    return values
 
 
 def check_not_given(arguments: Sequence[str], grids: Mapping[str, Sequence[str]]) -> None:
@@ -106,12 +110,14 @@ def runs(
         grids: As `parse` gives them.
         common: The flags that do not vary.
         settled: Settings that all runs have, trained on all images: none are held out.
-        epochs: Of a shorter training, in which the learning rate drops at the same parts.
+        epochs: Of a shorter training, in which the learning rate drops at the same parts, as
+            nearly as whole epochs allow: drops that fall together are one.
 
     Raises:
         UsageError: For a combination that `train.run` would refuse.
     """
     lines = options.as_text(common).splitlines()
+    _check_once([*(settled or {}), *(key for key in grids if key not in (settled or {}))])
     if settled is not None:
         held_out = ("--validation_fraction=", "--early_stopping_patience=")
         lines = [line for line in lines if not line.startswith(held_out)]

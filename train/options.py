@@ -231,10 +231,11 @@ def define_sweep() -> flags.FlagValues:
         "search_epochs",
         "",
         "Search in rounds (successive halving): 2,8 trains every setting for 2 epochs, and of each "
-        "value of the first grid the better quarter anew for 8, the learning rate dropping at the "
-        "same parts of the training; judged by held-out images, so it goes with "
-        "--validation_fraction. Make the learning rate the first grid: few epochs favour small "
-        "ones. Default: every setting, all --epochs.",
+        "value of the first grid (but seed) the best quarter anew for 8, the learning rate "
+        "dropping at the same parts of the training, as nearly as whole epochs allow. It is judged "
+        "by held-out images, so it goes with --validation_fraction; the runs are in search/ of "
+        "--sweep_dir. Make the learning rate the first grid: few epochs favour small ones. "
+        "Default: every setting, all --epochs.",
         values,
         EpochsSerializer(),
     )

@@ -15,7 +15,7 @@ from train.errors import IN_USE, InUseError, UsageError
 from train.grid import Run
 from train.run_directory import RunDirectory, State
 
-LOGS, FINAL = "logs", "final"
+LOGS, SEARCH, FINAL = "logs", "search", "final"
 # Seconds between two looks at how far the runs are.
 INTERVAL = 1.0
 
@@ -48,7 +48,7 @@ def _sweep(arguments: Sequence[str]) -> int:
     grids, final = grid.parse(sweep.grid), grid.parse(sweep.final, "--final")
     grid.check_not_given(arguments, [*grids, *final])
     runs = grid.runs(grids, common)
-    _check_search(sweep, common, runs)
+    _check_search(sweep, common, runs, [*grids, *final])
     if final:
         # A mistake shows now, not after the search.
         grid.runs(final, common, comparison.settings(runs[0]))
@@ -67,22 +67,31 @@ def _search(
     grids: Mapping[str, Sequence[str]], common: Any, folder: Path, sweep: Any
 ) -> tuple[bool, list[comparison.Row]]:
     """Trains all settings, or fewer and fewer of them in rounds; returns the last round's rows."""
-    if not sweep.search_epochs:
-        return _train(grid.runs(grids, common), folder, sweep)
     rows = None
-    for epochs in sweep.search_epochs:
+    rounds = sweep.search_epochs or [None]
+    for epochs in rounds:
         runs = grid.runs(grids, common, epochs=epochs)
+        place = folder
         if rows is not None:
-            kept = [row.settings for row in comparison.better_quarter(rows)]
+            kept = [row.settings for row in comparison.best_quarter(rows)]
             runs = [run for run in runs if comparison.settings(run) in kept]
-        print(f"\nRound of {epochs} epoch{'s' * (epochs > 1)}")
-        failed, rows = _train(runs, folder / f"epochs={epochs}", sweep)
-        if failed:
-            break
+        if epochs is not None:
+            print(f"\nRound of {epochs} epoch{'s' * (epochs > 1)}")
+            place = folder / SEARCH / f"epochs={epochs}"
+        failed, rows = _train(runs, place, sweep)
+        if failed and epochs != rounds[-1]:
+            print("The next round waits until all of these runs are finished.")
+            return failed, rows
+    if verdict := comparison.verdict(rows):
+        print(verdict)
     return failed, rows
 
 
-def _check_search(sweep: Any, common: Any, runs: Sequence[Run]) -> None:
+def _check_search(sweep: Any, common: Any, runs: Sequence[Run], grids: Sequence[str]) -> None:
+    if sweep.final and "validation_fraction" in grids:
+        raise UsageError(
+            "validation_fraction varies in a grid, and --final trains on all images: take it out."
+        )
     for name in ("final", "search_epochs"):
         if sweep[name].value and not all(run.flags.validation_fraction for run in runs):
             raise UsageError(
@@ -90,11 +99,20 @@ def _check_search(sweep: Any, common: Any, runs: Sequence[Run]) -> None:
             )
     if sweep.search_epochs:
         rounds = sweep["search_epochs"].serialize()
-        if any("epochs" in name for run in runs for name in run.settings):
+        if "epochs" in [name for key in grids for name in key.split(grid.TOGETHER)]:
             raise UsageError(f"{rounds} sets the epochs: take them out of the grid.")
         if sweep.search_epochs[-1] > common.epochs:
             raise UsageError(
                 f"{rounds} goes beyond --epochs={common.epochs}: give up to {common.epochs} epochs."
+            )
+        settings = [
+            comparison.settings(run) for run in runs if run.flags.seed == runs[0].flags.seed
+        ]
+        first = [next(iter(of_run.values()), "") for of_run in settings]
+        if len(set(first)) == len(first):
+            raise UsageError(
+                f"{rounds} leaves out settings of each value of the first grid, which has one of "
+                "each: give a second grid, or no rounds."
             )
 
 

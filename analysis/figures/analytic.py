@@ -56,11 +56,10 @@ def _normalized_tanh(_: Results) -> Drawing:
         INPUTS, inputs, ("0.6", "0.4", "0.2", "0"), "Dv*x", strict=True
     ):
         centre, deviation, _ = moments_of_tanh(mean, std)
-        # Of tanh of an input around zero the mean is zero but for rounding.
-        shown = abs(round(centre, 2)) and centre
+        # Plus zero, since rounding gives -0.0.
         label = (
             f"input: mean {mean:g}, deviation {std:g}; "
-            f"output: mean {shown:.2f}, deviation {deviation:.2f}"
+            f"output: mean {round(centre, 2) + 0.0:.2f}, deviation {deviation:.2f}"
         )
         line = (np.tanh(x) - centre) / deviation
         axes.plot(x, line, color=colour, linewidth=1)

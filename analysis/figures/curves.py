@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analysis import commands, style
+from analysis import commands, published, style
 from analysis.cells import Cell, Group, Results, best
 from analysis.figures import Drawing, Figure, NotRunError
 
@@ -44,7 +44,11 @@ def _draw(column: str, label: str) -> Callable[[Results], Drawing]:
 
 
 def _same_hyper_parameters(results: Results) -> dict[Cell, Group]:
-    """The two orders with all other flags alike: those of the highest mean accuracy."""
+    """The two orders with all other flags alike.
+
+    Of several pairs that of the largest size, then that of the figure's flagfiles, then that of
+    the highest mean accuracy.
+    """
     pairs: dict[tuple, dict[Cell, list]] = {}
     for cell in map(Cell, ORDERS):
         for result in results.on(cell.dataset):
@@ -55,10 +59,14 @@ def _same_hyper_parameters(results: Results) -> dict[Cell, Group]:
     if not whole:
         raise NotRunError
     groups = [{cell: best(found) for cell, found in pair.items()} for pair in whole]
-    return max(
-        groups,
-        key=lambda pair: sum(group.accuracy()[0] for group in pair.values()),
-    )
+
+    def rank(pair):
+        flagfiles = zip(pair.values(), ORDERS, strict=True)
+        own = all(group.made_by(published.flags(f"figure16/{o}")) for group, o in flagfiles)
+        accuracy = sum(group.accuracy()[0] for group in pair.values())
+        return min(group.size for group in pair.values()), own, accuracy
+
+    return max(groups, key=rank)
 
 
 _COMMANDS = commands.cells(f"figure16/{order}" for order in ORDERS)

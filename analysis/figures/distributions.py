@@ -69,9 +69,13 @@ def _bars(
     """Shares of all values; with `density` per unit of the axis, since bins differ in width."""
     edges, counts = channels[f"{key}/edges"][row], channels[f"{key}/counts"][row]
     share = counts / max(counts.sum(), 1)
-    height = share / np.diff(edges) if density else share
-    axes.stairs(height, edges, fill=True, color=style.COLOURS[cell.order])
     axes.grid(False)
+    if not edges[0] < edges[-1]:
+        # Batch normalization with a gamma of zero.
+        axes.text(0.5, 0.5, f"all at {edges[0]:g}", ha="center", transform=axes.transAxes)
+    else:
+        height = share / np.diff(edges) if density else share
+        axes.stairs(height, edges, fill=True, color=style.COLOURS[cell.order])
     return [
         {"model": cell.label, "of": name, "from": float(a), "to": float(b), "share": float(s)}
         for a, b, s in zip(edges[:-1], edges[1:], share, strict=True)

@@ -7,21 +7,19 @@ from typing import Any
 import numpy as np
 
 from analysis import commands, style
-from analysis.cells import Group, Results, best
+from analysis.cells import Cell, Group, Results, best
 from analysis.figures import Drawing, Figure, NotRunError
 from analysis.results import AFFINE, Result
 
 # Of gamma and beta: the paper's in figure 7; figure 18 gives none, so these are ours.
 SMALL = (0.0, 1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4)
 LARGE = (1e-3, 5e-3, 1e-2, 5e-2)
-# Of a cell's order the flag.
-FLAG = {"nwdbn": "convention", "swap": "swap"}
 # Fewer points have no correlation worth telling.
 FEWEST = 4
 
 
 def _draw(
-    order: str,
+    cell: Cell,
     fits: Callable[[Result], float | None],
     decays: Sequence[float],
     figure: str,
@@ -30,7 +28,7 @@ def _draw(
     note: str | None = None,
 ) -> Callable[[Results], Drawing]:
     def draw(results: Results) -> Drawing:
-        found = _by_decay(results, FLAG[order], fits)
+        found = _by_decay(results, fits)
         if len(found) < 2:
             raise NotRunError
         x = [*found]
@@ -38,7 +36,7 @@ def _draw(
         mean = operator.methodcaller("mean_of_layers", figure)
         second = _columns([group.statistic(mean) for group in found.values()])
         drawn, axes = style.new(6.4, 5.0, nrows=2, sharex=True)
-        looks = {"color": style.COLOURS[order], "marker": style.MARKERS[order], "capsize": 3}
+        looks = style.by_order(cell) | {"capsize": 3}
         for axis, (mean, std), label in zip(
             axes,
             (accuracy, second),
@@ -70,20 +68,28 @@ def _draw(
     return draw
 
 
-def _by_decay(
-    results: Results, order: str, fits: Callable[[Result], float | None]
-) -> dict[float, Group]:
-    """The groups of a sweep by what varies; of several that of the most values, then runs."""
+def _by_decay(results: Results, fits: Callable[[Result], float | None]) -> dict[float, Group]:
+    """The groups of a sweep by what varies.
+
+    Of several sweeps that of the largest size, then of the most values, then of the most runs.
+    """
     sweeps: dict[Any, dict[float, list[Result]]] = {}
     for result in results.on("cifar100"):
-        names = (result.flags["model"], result.flags["activation"], result.flags["order"])
-        value = fits(result) if names == ("vgg16_11", "tanh", order) else None
+        names = (result.flags["model"], result.flags["activation"])
+        value = fits(result) if names == ("vgg16_11", "tanh") else None
         if value is not None and not result.held_out:
             rest = tuple((k, v) for k, v in result.settings if k not in AFFINE)
             sweeps.setdefault(rest, {}).setdefault(value, []).append(result)
     if not sweeps:
         raise NotRunError
-    chosen = max(sweeps.values(), key=lambda sweep: (len(sweep), sum(map(len, sweep.values()))))
+
+    def rank(sweep):
+        size = best(next(iter(sweep.values()))).size
+        return size, len(sweep), sum(map(len, sweep.values()))
+
+    # One point is no sweep.
+    several = [sweep for sweep in sweeps.values() if len(sweep) > 1]
+    chosen = max(several or sweeps.values(), key=rank)
     return {value: best(chosen[value]) for value in sorted(chosen)}
 
 
@@ -93,17 +99,18 @@ def _columns(pairs: Sequence[tuple[float, float | None]]) -> tuple[Sequence[floa
 
 
 def _beta(result: Result) -> float | None:
-    """Of beta, where gamma has none."""
+    """Of beta in the convention, where gamma has none."""
     gamma, beta = result.affine_decays
-    return None if gamma else beta
+    return beta if result.flags["order"] == "convention" and not gamma else None
 
 
 def _affine(low: float, high: float) -> Callable[[Result], float | None]:
-    """Of gamma and beta where they have the same, between two values."""
+    """Of gamma and beta in the swapped order, where they have the same, between two values."""
 
     def fits(result: Result) -> float | None:
         gamma, beta = result.affine_decays
-        return beta if gamma == beta and low <= beta <= high else None
+        inside = result.flags["order"] == "swap" and gamma == beta and low <= beta <= high
+        return beta if inside else None
 
     return fits
 
@@ -115,7 +122,7 @@ FIGURES = (
         "Accuracy and skewness, as beta's weight decay grows in NWDBN",
         [commands.sweep("figure5/sweep")],
         _draw(
-            "nwdbn",
+            Cell("nwdbn"),
             _beta,
             [i / 10_000 for i in range(11)],
             "skewness",
@@ -128,7 +135,7 @@ FIGURES = (
         "Accuracy and sparsity, as gamma's and beta's weight decay grows in Swap",
         [commands.sweep("figure7/sweep")],
         _draw(
-            "swap",
+            Cell("swap"),
             _affine(0.0, 5e-4),
             SMALL,
             "sparsity",
@@ -141,7 +148,7 @@ FIGURES = (
         "Figure 7 with larger weight decays: accuracy and sparsity in Swap",
         [commands.sweep("figure18/sweep")],
         _draw(
-            "swap",
+            Cell("swap"),
             _affine(1e-3, np.inf),
             LARGE,
             "sparsity",

@@ -36,7 +36,7 @@ def check(options: Any) -> None:
 
 
 def load(options: Any) -> ImageSet:
-    """All images below `--data_dir`; classes in alphabetical order."""
+    """The images below `--data_dir` that the flags ask for; classes in alphabetical order."""
     size = options.image_size or DEFAULT_SIZE
     root = Path(options.data_dir)
     classes = list(class_files(root / "train"))
