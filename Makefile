@@ -3,41 +3,53 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-# Of reproduce-small and initial-weights: the images, where runs go, how many at a time.
+# Of the reproductions: the images, where their runs go, and how many are trained at a time.
 DATA ?= --dataset=cifar100
-SMALL ?= runs/small
-WEIGHTS ?= runs/initial_weights
+RUNS ?= runs
 WORKERS ?= 2
-SMALL_CELLS := $(notdir $(basename $(wildcard train/flagfiles/small/*.flags)))
 
-.PHONY: quickstart reproduce-small initial-weights test test-backends test-jax test-torch test-slow test-ray lint clean
+.PHONY: quickstart reproduce-small reproduce-long initial-weights test test-backends test-jax \
+	test-torch test-slow test-ray lint clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python -m train.run --width=0.25 --epochs=20 --run_dir=runs/quickstart
 
-# About two hours on two cores; interrupted, it goes on. A failing run keeps no other from being run.
-reproduce-small: $(VENV)/installed
+# The cells of a folder of flagfiles, and what they come to. Interrupted, it goes on; a failing run
+# keeps no other from being run.
+define reproduce
 	@failed=0; \
-	for cell in $(SMALL_CELLS); do \
+	for cell in $(notdir $(basename $(wildcard train/flagfiles/$(1)/*.flags))); do \
 		printf '\n%s\n' $$cell; \
-		$(BIN)/python -m train.sweep --flagfile=train/flagfiles/small/$$cell.flags $(DATA) \
-			--workers=$(WORKERS) --sweep_dir=$(SMALL)/$$cell || failed=$$?; \
+		$(BIN)/python -m train.sweep --flagfile=train/flagfiles/$(1)/$$cell.flags $(DATA) \
+			--workers=$(WORKERS) --sweep_dir=$(RUNS)/$(1)/$$cell || failed=$$?; \
 		[ $$failed -le 1 ] || exit $$failed; \
 	done; \
-	$(BIN)/python -m analysis.run --runs=$(SMALL) --out=$(SMALL)-report && exit $$failed
+	$(BIN)/python -m analysis.run --runs=$(RUNS)/$(1) --out=$(RUNS)/$(1)-report && exit $$failed
+endef
 
-# About three hours on two cores; the same holds.
+# About two hours on two cores.
+reproduce-small: $(VENV)/installed
+	$(call reproduce,small)
+
+# About five hours on two cores.
+reproduce-long: $(VENV)/installed
+	$(call reproduce,long)
+
+# About three hours on two cores; a report for each kind of initial weights.
 initial-weights: $(VENV)/installed
 	@failed=0; \
 	for weights in fan_in_uniform glorot_uniform he_normal lecun_normal small_normal; do \
-	for order in swap convention; do \
-		printf '\n%s, %s\n' $$weights $$order; \
-		$(BIN)/python -m train.sweep --flagfile=train/flagfiles/initial_weights/search.flags $(DATA) \
-			--kernel_initializer=$$weights --order=$$order \
-			--workers=$(WORKERS) --sweep_dir=$(WEIGHTS)/$$weights/$$order || failed=$$?; \
-		[ $$failed -le 1 ] || exit $$failed; \
-	done; done; \
-	$(BIN)/python -m analysis.run --runs=$(WEIGHTS) --out=$(WEIGHTS)-report && exit $$failed
+		runs=$(RUNS)/initial_weights/$$weights; \
+		for order in swap convention; do \
+			printf '\n%s, %s\n' $$weights $$order; \
+			$(BIN)/python -m train.sweep --flagfile=train/flagfiles/initial_weights/search.flags \
+				$(DATA) --kernel_initializer=$$weights --order=$$order \
+				--workers=$(WORKERS) --sweep_dir=$$runs/$$order || failed=$$?; \
+			[ $$failed -le 1 ] || exit $$failed; \
+		done; \
+		$(BIN)/python -m analysis.run --runs=$$runs --out=$$runs-report || exit $$?; \
+	done; \
+	exit $$failed
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not ray"

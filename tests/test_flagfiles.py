@@ -11,7 +11,7 @@ FOLDER = ROOT / "train" / "flagfiles"
 CELLS = sorted(
     path
     for path in FOLDER.glob("*/*.flags")
-    if path.parent.name not in ("shared", "grid_search", "small", "initial_weights")
+    if path.parent.name not in ("shared", "grid_search", "small", "long", "initial_weights")
 )
 DATASETS = ("cifar10", "cifar100", "tiny_imagenet", "imagenet2012")
 
@@ -171,25 +171,41 @@ SMALL = {
 }
 
 
-def test_the_small_reproduction():
-    assert {path.stem for path in FOLDER.glob("small/*.flags")} == {*SMALL}
-    scale = ("width", "train_examples", "epochs", "validation_fraction", "dataset")
-    for name, accuracy in SMALL.items():
-        sweep, flags = options.parse_sweep([f"--flagfile=train/flagfiles/small/{name}.flags"])
-        nwdbn = name.endswith("nwdbn")
-        order = "nwdbn" if nwdbn and flags.order == "convention" else flags.order
-        assert f"{flags.model}_{flags.activation}_{order}" == name
-        off = 0.0 if nwdbn else None
-        assert (flags.gamma_weight_decay, flags.beta_weight_decay) == (off, off)
-        assert [flags[flag].value for flag in scale] == [0.25, 20_000, 8, 0.1, "cifar100"]
-        assert [flags.learning_rate_drops, flags.batch_size] == [[4, 6], 128]
-        # The paper's (A.1).
-        grids = ["learning_rate=0.1,0.01", "weight_decay=0.0001,0.0005,0.001,0.005"]
-        assert (sweep.grid, sweep.final) == (grids, ["seed=0,1,2"])
-        assert sweep.search_epochs == [2, 8]
-        assert published(f"small/{name}") == accuracy
-        header = (FOLDER / f"small/{name}.flags").read_text()
-        assert re.search(r"Cost: 13 runs, about \d+ minutes", header)
+LONG = {"tanh_convention": 69.5, "tanh_nwdbn": 72.27, "tanh_swap": 74.11}
+REPRODUCTIONS = {
+    **{f"small/{name}": accuracy for name, accuracy in SMALL.items()},
+    **{f"long/{name}": accuracy for name, accuracy in LONG.items()},
+}
+
+
+def test_every_reproduction_is_here():
+    found = {
+        str(p.relative_to(FOLDER)) for part in ("small", "long") for p in FOLDER.glob(f"{part}/*")
+    }
+    assert found == {f"{name}.flags" for name in REPRODUCTIONS}
+
+
+@pytest.mark.parametrize("name", REPRODUCTIONS)
+def test_reproductions_at_a_scale_for_two_cores(name):
+    small = name.startswith("small/")
+    sweep, flags = options.parse_sweep([f"--flagfile=train/flagfiles/{name}.flags"])
+    nwdbn = name.endswith("nwdbn")
+    order = "nwdbn" if nwdbn and flags.order == "convention" else flags.order
+    model = f"{flags.model}_" if small else ""
+    assert f"{model}{flags.activation}_{order}" == name.split("/")[1]
+    assert flags.model == "vgg16_11" or small
+    off = 0.0 if nwdbn else None
+    assert (flags.gamma_weight_decay, flags.beta_weight_decay) == (off, off)
+    assert (flags.width, flags.validation_fraction, flags.dataset) == (0.25, 0.1, "cifar100")
+    assert (flags.train_examples, flags.epochs) == ((20_000, 8) if small else (None, 60))
+    assert (flags.learning_rate_drops, flags.batch_size) == ([4, 6] if small else [30, 45], 128)
+    # The paper's (A.1).
+    grids = ["learning_rate=0.1,0.01", "weight_decay=0.0001,0.0005,0.001,0.005"]
+    assert (sweep.grid, sweep.final) == (grids, ["seed=0,1,2"])
+    assert sweep.search_epochs == ([2, 8] if small else [15])
+    assert published(name) == REPRODUCTIONS[name]
+    header = (FOLDER / f"{name}.flags").read_text()
+    assert re.search(rf"Cost: {13 if small else 11} runs, about \d+ minutes", header)
 
 
 def test_the_study_of_initial_weights():
