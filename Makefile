@@ -27,7 +27,7 @@ define reproduce
 	$(BIN)/python -m analysis.run --runs=$(RUNS)/$(1) --out=$(RUNS)/$(1)-report && exit $$failed
 endef
 
-# About two hours on two cores.
+# About three hours on two cores.
 reproduce-small: $(VENV)/installed
 	$(call reproduce,small)
 
