@@ -1,11 +1,13 @@
 """What the figures draw: every value in sight, on the axes and in the colours that tell it."""
 
+import re
+
 import matplotlib.colors
 import numpy as np
 import pytest
 from made_runs import analyse
 
-from analysis import cells, figures, results, style
+from analysis import cells, figures, results, style, tables
 from analysis.cells import DATASETS, Cell, Results
 from analysis.figures import analytic
 from train import options
@@ -224,3 +226,8 @@ def test_a_narrow_screen_shows_all_of_a_single_panel(everything, tmp_path):
     page = (analyse(tmp_path, "--figures=3,9") / "index.html").read_text()
     assert page.count("<figure><img") == 1
     assert page.count('<figure class="wide"><img') == 1
+    # The paper's figures and ours are among the first columns of every table.
+    heads = re.findall(r"<thead><tr>(.*?)</tr></thead>", page)
+    columns = [re.findall(r"<th>(.*?)</th>", head) for head in heads if "<th>paper</th>" in head]
+    assert len(columns) == len(tables.TITLES)
+    assert all(head.index("paper") <= 2 and head.index("ours") <= 3 for head in columns)
