@@ -55,6 +55,20 @@ def test_initial_weights_are_those_that_the_flag_names(name):
     assert std == pytest.approx(DEVIATIONS[name], rel=0.05)
 
 
+@pytest.mark.parametrize(
+    ("name", "mean", "std"), [("zeros", 0, 0), ("ones", 1, 0), ("small_normal", 0, 0.01)]
+)
+def test_initial_biases_are_those_that_the_flag_names(name, mean, std):
+    flags = options.parse([f"--bias_initializer={name}", "--width=0.25", "--model=vgg16_8"])
+    images = types.SimpleNamespace(mean=np.zeros(3), variance=np.ones(3), size=32, classes=10)
+    model = build(flags, images)
+    biases = [model.get_layer(layer).layer.bias for layer in ("conv1", "conv3", "fc1")]
+    values = np.concatenate([keras.ops.convert_to_numpy(bias) for bias in biases])
+    # Of 176 values.
+    assert values.mean() == pytest.approx(mean, abs=0.003)
+    assert values.std() == pytest.approx(std, rel=0.25)
+
+
 def test_initial_weights_are_the_networks_by_default():
     flags, signature = options.parse([]), inspect.signature(models.VGG16)
     for name, known in (

@@ -41,7 +41,11 @@ KERNEL_INITIALIZERS = {
     # That of the first VGG.
     "small_normal": {"class_name": "RandomNormal", "config": {"stddev": 0.01}},
 }
-BIAS_INITIALIZERS = {"zeros": "zeros"}
+BIAS_INITIALIZERS = {
+    "zeros": "zeros",
+    "ones": "ones",
+    "small_normal": KERNEL_INITIALIZERS["small_normal"],
+}
 ORDERS = ("swap", "convention", "nobn")
 
 # Where a run is and what becomes of an old one there, not what the run is.
@@ -125,7 +129,13 @@ def define() -> flags.FlagValues:
         "Initial weights, by Keras' names; fan_in_uniform is uniform in +-1/sqrt(fan_in), and "
         "small_normal has a standard deviation of 0.01.",
     )
-    name("bias_initializer", "zeros", BIAS_INITIALIZERS, "Initial biases, by Keras' names.")
+    name(
+        "bias_initializer",
+        "zeros",
+        BIAS_INITIALIZERS,
+        "Initial biases, by the same names; in the order convention only "
+        "layers without batch normalization have any.",
+    )
     number("epochs", 10, Number(int, at_least=1), "Passes over the training images.")
     number(
         "batch_size",
