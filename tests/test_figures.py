@@ -208,6 +208,44 @@ def test_other_initial_weights_are_not_the_flagfiles(make_run, tmp_path):
     assert not group.by_test
 
 
+def test_the_largest_sweep_of_weight_decays_is_drawn(make_run, draw):
+    for width, decays in (("0.25", ("0.0", "1e-05", "0.0001")), ("1.0", ("0.0", "0.0005"))):
+        for decay in decays:
+            make_run(f"{width}{decay}", 0.7, width=width, **dict.fromkeys(OFF, decay))
+    # The largest of all, but no sweep.
+    make_run("one", 0.7, width="2.0", **dict.fromkeys(OFF, "0.0"))
+    assert [row["weight_decay"] for row in draw(7).rows] == [0.0, 5e-4]
+
+
+def test_learning_curves_are_of_the_largest_pair_and_then_of_their_flagfiles(
+    make_run, draw, tmp_path
+):
+    def make(name, accuracy, **flags):
+        for order in ("convention", "swap"):
+            make_run(f"{name} {order}", accuracy, order=order, **flags)
+
+    make("small", 0.9, width="0.25")
+    make("large", 0.5, width="0.5")
+    assert {group.flags["width"] for group in draw(16).groups} == {"0.5"}
+    full = {"epochs": "200", "width": "1.0"}
+    make("better", 0.9, learning_rate="0.1", **full)
+    make("figure16", 0.8, learning_rate="0.01", **full)
+    for path in (tmp_path / "runs").glob("*"):
+        if path.name.startswith(("better", "figure16")):
+            lengthen(path)
+    assert {group.flags["learning_rate"] for group in draw(16).groups} == {"0.01"}
+
+
+def test_a_channel_without_spread_is_said_to_be_so(make_run, draw):
+    """That of a batch normalization whose gamma weight decay has brought to zero."""
+    path = make_run("swap", 0.7)
+    arrays = dict(np.load(path / "channels.npz"))
+    arrays["conv5/output_channel_histograms/edges"][1] = 0.25
+    np.savez(path / "channels.npz", **arrays)
+    texts = [text.get_text() for axes in draw(8).figure.axes for text in axes.texts]
+    assert texts == ["all at 0.25"]
+
+
 def test_the_page_tells_hyper_parameters_that_differ(make_run, tmp_path):
     make_run("swap", 0.7, learning_rate="0.1")
     make_run("convention", 0.6, order="convention", learning_rate="0.01")
