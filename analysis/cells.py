@@ -1,41 +1,20 @@
 """The paper's models, and which runs are runs of them."""
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from analysis import published
 from analysis.results import ASIDE, Result
+from analysis.spread import mean_and_std
 
 # What stands in for a data set without runs: a user's own images of as many classes.
 STAND_IN = "image_folder"
 CLASSES = {"cifar10": 10, "cifar100": 100}
-# Flags that a comparison takes to be the same: how large it is, and of what else.
+# Flags that say how large an experiment is.
 SIZE = ("width", "train_examples", "epochs")
-SCALE = (
-    *SIZE,
-    "test_examples",
-    "validation_fraction",
-    "early_stopping_patience",
-    "batch_size",
-    "image_size",
-    "data_dir",
-    "mixed_precision",
-    "precision",
-)
-# Flags in which runs that are compared may differ, and which are told where they do.
-HYPER_PARAMETERS = (
-    "learning_rate",
-    "learning_rate_drops",
-    "momentum",
-    "weight_decay",
-    "kernel_initializer",
-    "bias_initializer",
-)
 # What these are where a flagfile of the paper's says nothing.
 DEFAULTS = {"momentum": "0.9", "kernel_initializer": "fan_in_uniform", "bias_initializer": "zeros"}
 DATASETS = {
@@ -222,39 +201,6 @@ class Results:
         return best([r for r in self.on(cell.dataset) if cell.fits(r) and r.held_out])
 
 
-def unlike(groups: Sequence[Group]) -> list[str]:
-    """In what of `SCALE` runs on the same images differ: `"width 0.25, 1.0"`."""
-    differences = []
-    for images in {group.images: None for group in groups}:
-        there = [group.flags for group in groups if group.images == images]
-        for name in SCALE:
-            values = list(dict.fromkeys(flags.get(name, "not given") for flags in there))
-            if len(values) > 1:
-                differences.append(f"{name} {', '.join(values)}")
-    return list(dict.fromkeys(differences))
-
-
-def apart(groups: Sequence[Group]) -> list[str]:
-    """In which hyper-parameters runs on the same images differ.
-
-    Returns:
-        Texts such as `"learning rate 0.1 (Swap), 0.01 (Convention)"`.
-    """
-    short = len({group.name.split(", ")[0] for group in groups}) == 1
-    found = []
-    for images in {group.images: None for group in groups}:
-        there = [group for group in groups if group.images == images]
-        for flag in HYPER_PARAMETERS:
-            models: dict[str, dict[str, None]] = {}
-            for group in there:
-                label = group.name.split(", ")[1] if short else group.name
-                models.setdefault(group.flags.get(flag, "not given"), {})[label] = None
-            if len(models) > 1:
-                values = (f"{value} ({'; '.join(labels)})" for value, labels in models.items())
-                found.append(f"{flag.replace('_', ' ')} {', '.join(values)}")
-    return list(dict.fromkeys(found))
-
-
 def by_settings(results: Sequence[Result]) -> list[Group]:
     """All runs, those that differ in their seeds alone together; one a seed."""
     groups: dict[Any, dict[int, Result]] = {}
@@ -304,31 +250,3 @@ def _same(one: str | None, other: str) -> bool:
         return float(one or "nan") == float(other)
     except ValueError:
         return one == other
-
-
-def gap(
-    one: Sequence[float], other: Sequence[float]
-) -> tuple[float, float | None, tuple[float, float] | None]:
-    """By how much figures of one model's seeds exceed those of another's.
-
-    Returns:
-        The difference of the means; its standard deviation from one pair of seeds to the next,
-        `sqrt(std_one**2 + std_other**2)`; and Welch's 95 % interval of the difference. The last
-        two are None where a model has one seed alone, the interval also where both have no
-        spread, of which it knows nothing.
-    """
-    difference = float(np.mean(one) - np.mean(other))
-    if min(len(one), len(other)) < 2:
-        return difference, None, None
-    std = float(np.hypot(np.std(one, ddof=1), np.std(other, ddof=1)))
-    with warnings.catch_warnings():
-        # SciPy's, where one of the two has no spread.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        interval = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
-    ends = float(interval.low), float(interval.high)
-    return difference, std, ends if np.isfinite(ends).all() and ends[0] < ends[1] else None
-
-
-def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean, and the sample's standard deviation, None for one value."""
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None

@@ -9,7 +9,8 @@ from typing import Any
 
 import jinja2
 
-from analysis.cells import CLASSES, DATASETS, Group, Results, apart, unlike
+from analysis.cells import CLASSES, DATASETS, Group, Results
+from analysis.differences import apart, unlike
 from analysis.figures import Figure
 from analysis.tables import COLUMNS, HEADINGS, SEARCHED, TITLES, Entry
 

@@ -5,16 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from analysis import commands, published
-from analysis.cells import (
-    ACTIVATIONS,
-    MODELS,
-    ORDERS,
-    Cell,
-    Group,
-    Results,
-    gap,
-    mean_and_std,
-)
+from analysis.cells import ACTIVATIONS, MODELS, ORDERS, Cell, Group, Results
+from analysis.spread import gap, mean_and_std
 
 TITLES = {
     "1": "Test accuracy (%) of VGG16 and MobileNet, and by how much Swap exceeds Convention",
@@ -40,7 +32,7 @@ class Entry:
         names: What it is of, a text for each of `COLUMNS`.
         paper: The published value, as text.
         ours: The mean over the seeds, or a hyper-parameter's text; None if not run.
-        std: The sample's standard deviation, of a gap between two models as `cells.gap` has it;
+        std: The sample's standard deviation, of a gap between two models as `spread.gap` has it;
             None for fewer than two seeds.
         interval: Welch's 95 % interval of a gap; None of all else, and where the test images have
             chosen the settings, since an interval knows nothing of the choice.

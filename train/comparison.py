@@ -120,11 +120,8 @@ def verdict(rows: Sequence[Row]) -> str:
     if chosen is None or len(rows) == 1:
         return ""
     row, part = chosen
-    return f"Best by {part} accuracy: {_named(row)}"
-
-
-def _named(row: Row) -> str:
-    return ", ".join(f"{name}={value}" for name, value in row.settings.items())
+    settings = ", ".join(f"{name}={value}" for name, value in row.settings.items())
+    return f"Best by {part} accuracy: {settings}"
 
 
 def _summary(directory: RunDirectory) -> Any:

@@ -1,0 +1,60 @@
+"""In which flags runs that stand beside one another differ, for the page to say so."""
+
+from collections.abc import Sequence
+
+from analysis.cells import SIZE, Group
+
+# Flags that a comparison takes to be the same.
+SCALE = (
+    *SIZE,
+    "test_examples",
+    "validation_fraction",
+    "early_stopping_patience",
+    "batch_size",
+    "image_size",
+    "data_dir",
+    "mixed_precision",
+    "precision",
+)
+# Flags in which runs that are compared may differ, and which are told where they do.
+HYPER_PARAMETERS = (
+    "learning_rate",
+    "learning_rate_drops",
+    "momentum",
+    "weight_decay",
+    "kernel_initializer",
+    "bias_initializer",
+)
+
+
+def unlike(groups: Sequence[Group]) -> list[str]:
+    """In what of `SCALE` runs on the same images differ: `"width 0.25, 1.0"`."""
+    differences = []
+    for images in {group.images: None for group in groups}:
+        there = [group.flags for group in groups if group.images == images]
+        for name in SCALE:
+            values = list(dict.fromkeys(flags.get(name, "not given") for flags in there))
+            if len(values) > 1:
+                differences.append(f"{name} {', '.join(values)}")
+    return list(dict.fromkeys(differences))
+
+
+def apart(groups: Sequence[Group]) -> list[str]:
+    """In which hyper-parameters runs on the same images differ.
+
+    Returns:
+        Texts such as `"learning rate 0.1 (Swap), 0.01 (Convention)"`.
+    """
+    short = len({group.name.split(", ")[0] for group in groups}) == 1
+    found = []
+    for images in {group.images: None for group in groups}:
+        there = [group for group in groups if group.images == images]
+        for flag in HYPER_PARAMETERS:
+            models: dict[str, dict[str, None]] = {}
+            for group in there:
+                label = group.name.split(", ")[1] if short else group.name
+                models.setdefault(group.flags.get(flag, "not given"), {})[label] = None
+            if len(models) > 1:
+                values = (f"{value} ({'; '.join(labels)})" for value, labels in models.items())
+                found.append(f"{flag.replace('_', ' ')} {', '.join(values)}")
+    return list(dict.fromkeys(found))
