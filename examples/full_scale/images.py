@@ -1,6 +1,5 @@
 """Images in memory, read from a folder by Pillow."""
 
-import concurrent.futures
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,13 +104,9 @@ def _read(files: dict[str, Sequence[Path]], classes: list[str], size: int) -> Im
     paths = [path for name in files for path in files[name]]
     labels = [classes.index(name) for name in files for _ in files[name]]
     images = np.empty((len(paths), size, size, 3), "uint8")
-
-    def read(number):
-        images[number] = _decoded(paths[number], size)
-
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        for _ in pool.map(read, range(len(paths))):
-            pass
+    # Threads would contend for the interpreter: images are small.
+    for number, path in enumerate(paths):
+        images[number] = _decoded(path, size)
     return Images(images, np.array(labels))
 
 
