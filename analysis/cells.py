@@ -190,9 +190,9 @@ class Results:
         """The runs of a cell, of one setting; None if there are none.
 
         Runs that were trained on all images come first, then those of the largest size, then those
-        of the cell's own flagfile, then those with the most seeds, and of these the setting of the
-        highest mean accuracy (as the paper chose, A.1), by the held-out images where there are
-        some.
+        of the cell's own flagfile, then those of the setting that a search on held-out images has
+        chosen, then those with the most seeds, and of these the setting of the highest mean
+        accuracy (as the paper chose, A.1), by the held-out images where there are some.
         """
         return best([r for r in self.on(cell.dataset) if cell.fits(r)], cell.flagfiles)
 
@@ -214,23 +214,38 @@ def best(results: Sequence[Result], flagfiles: Sequence[Mapping[str, str]] = ())
     found = by_settings(results)
     if not found:
         return None
-    whole = [group for group in found if not group.results[0].held_out] or found
+    held_out = [group for group in found if group.results[0].held_out]
+    whole = [group for group in found if group not in held_out] or found
+    choice = _choice(held_out)
 
     def rank(group):
-        return group.size, any(map(group.made_by, flagfiles)), len(group.results)
+        own = any(map(group.made_by, flagfiles))
+        return group.size, own, choice.items() <= group.flags.items(), len(group.results)
 
     highest = max(map(rank, whole))
     first = [group for group in whole if rank(group) == highest]
     chosen = max(first, key=_chosen_by)
-    # A search in rounds has trained for fewer epochs at first.
-    sizes = {group.size: None for group in whole}
-    searched = [name for size in sizes for name in varied([g for g in whole if g.size == size])]
     return dataclasses.replace(
         chosen,
         alternatives=len(found) - 1,
-        searched=list(dict.fromkeys(searched)),
+        searched=_searched(whole),
         by_test=len(first) > 1 and not chosen.results[0].held_out,
     )
+
+
+def _choice(held_out: Sequence[Group]) -> dict[str, str]:
+    """What a search on held-out images has chosen of what it varied, in its last round."""
+    if not held_out:
+        return {}
+    chosen = max(held_out, key=lambda group: (group.size, _chosen_by(group)))
+    return {name: chosen.flags[name] for name in _searched(held_out) if name in chosen.flags}
+
+
+def _searched(groups: Sequence[Group]) -> list[str]:
+    """The flags in which groups of one size differ: a search in rounds trains longer at last."""
+    sizes = {group.size: None for group in groups}
+    names = [name for size in sizes for name in varied([g for g in groups if g.size == size])]
+    return list(dict.fromkeys(names))
 
 
 def varied(groups: Sequence[Group]) -> list[str]:

@@ -232,6 +232,27 @@ def test_the_best_setting_is_chosen_by_all_its_seeds(make_run, tmp_path):
     assert group.alternatives == 3
 
 
+def test_what_held_out_images_chose_is_shown_before_what_is_more_accurate(make_run, tmp_path):
+    """Figure 16 needs both orders at one of their settings, which is no choice of the other's."""
+    for rate, accuracy in (("0.01", 0.5), ("0.1", 0.6)):
+        flags = {"learning_rate": rate, "order": "convention"}
+        make_run(f"search{rate}", 0.9, held_out=accuracy, validation_fraction="0.1", **flags)
+        # A first round, of fewer images, that chose otherwise.
+        first = {"train_examples": "9", "validation_fraction": "0.1"} | flags
+        make_run(f"first{rate}", 0.9, held_out=1 - accuracy, **first)
+        for seed in "012":
+            path = f"final{rate}{seed}"
+            make_run(path, 1 - accuracy + int(seed) / 100, (0.5, 1.0, 0.6), seed=seed, **flags)
+    for seed in "012":
+        make_run(f"swap{seed}", 0.7 + int(seed) / 100, order="swap", seed=seed)
+    found, _ = results.read(tmp_path / "runs")
+    group = Results(found).group(Cell("convention"))
+    assert group.flags["learning_rate"] == "0.1"
+    assert not group.by_test
+    gap = next(r for r in read(analyse(tmp_path) / "table2.csv") if " - " in r["order"])
+    assert (float(gap["ours"]), gap["95 % from"] != "") == (pytest.approx(30.0), True)
+
+
 def test_nwdbn_is_told_from_the_convention(make_run, tmp_path):
     off = {"gamma_weight_decay": "0.0", "beta_weight_decay": "0.0"}
     make_run("nwdbn", 0.6, order="convention", **off)
