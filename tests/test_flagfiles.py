@@ -178,11 +178,41 @@ REPRODUCTIONS = {
 }
 
 
+# Sweeps at small scale, with three seeds: how many runs, what varies, and what else they have in
+# common: learning rate, weight decay, and those of gamma and beta.
+SMALL_SWEEPS = {
+    "figure5": (12, "beta_weight_decay", {0, 0.01, 0.03, 0.06}, (0.01, 0.0005)),
+    "figure7_and_18": (18, "gamma_weight_decay", {0, 1e-4, 5e-4, 1e-3, 0.01, 0.1}, (0.01, 0.001)),
+    "figure16_and_17": (6, "order", {"convention", "swap"}, (0.01, 0.001)),
+}
+
+
+@pytest.mark.parametrize("name", SMALL_SWEEPS)
+def test_sweeps_at_small_scale(name):
+    number, varied, values, common = SMALL_SWEEPS[name]
+    runs = [run.flags for run in runs_of(f"small/{name}")]
+    assert len(runs) == number
+    assert {run[varied].value for run in runs} == values
+    assert {run.seed for run in runs} == {0, 1, 2}
+    scale = runs_of("small/vgg16_11_tanh_swap")[0].flags
+    alike = ("width", "train_examples", "epochs", "learning_rate_drops", "batch_size", "model")
+    for run in runs:
+        assert (run.learning_rate, run.weight_decay) == common
+        assert run.validation_fraction == 0.0
+        assert all(run[flag].value == scale[flag].value for flag in (*alike, "activation"))
+        if varied == "gamma_weight_decay":
+            assert (run.order, run.beta_weight_decay) == ("swap", run.gamma_weight_decay)
+        if varied == "beta_weight_decay":
+            assert (run.order, run.gamma_weight_decay) == ("convention", 0.0)
+    assert f"Cost: {number} runs" in (FOLDER / f"small/{name}.flags").read_text()
+
+
 def test_every_reproduction_is_here():
     found = {
         str(p.relative_to(FOLDER)) for part in ("small", "long") for p in FOLDER.glob(f"{part}/*")
     }
-    assert found == {f"{name}.flags" for name in REPRODUCTIONS}
+    sweeps = {f"small/{name}" for name in SMALL_SWEEPS}
+    assert found == {f"{name}.flags" for name in {*REPRODUCTIONS, *sweeps}}
 
 
 @pytest.mark.parametrize("name", REPRODUCTIONS)
