@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from train.devices import native_messages_held_back
+
 DESCRIPTION = """\
 Reads the run directories of train.run below a folder, and writes every figure of the paper that
 they allow (PNG, SVG, and the numbers as CSV), every table (Markdown and CSV) and index.html.
@@ -50,9 +52,10 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError(f"--runs={options.runs} is no folder: name one that holds runs.")
     if options.out.exists() and not options.out.is_dir():
         raise ValueError(f"--out={options.out} is no folder: name one to write to.")
-    # Here, since they import NumPy and Matplotlib, which take longer than a mistake should.
-    from analysis import overview, page, results, tables
-    from analysis.cells import Results
+    # Here, since they import Keras and Matplotlib, which take longer than a mistake should.
+    with native_messages_held_back():
+        from analysis import overview, page, results, tables
+        from analysis.cells import Results
 
     chosen = _chosen(options.figures)
     found, problems = results.read(options.runs)

@@ -8,14 +8,14 @@
 | `relu`       | `max(x, 0)`                | none   |
 
 The bound of an activation is the absolute value of its asymptotes.
-
-Keras is imported inside the functions: the command line reads the names in this
-module and has to answer before Keras is loaded.
 """
 
 import inspect
 from collections.abc import Callable
 from typing import Any
+
+import keras
+from keras import ops
 
 LECUN_TANH_SCALE = 1.7159
 
@@ -35,8 +35,6 @@ def tanh(x: Any) -> Any:
     >>> float(activations.tanh(0.0))
     0.0
     """
-    from keras import ops
-
     return ops.tanh(x)
 
 
@@ -57,8 +55,6 @@ def lecun_tanh(x: Any) -> Any:
 
     Reference: section 7.2 of the paper, after LeCun et al., "Efficient BackProp".
     """
-    from keras import ops
-
     return LECUN_TANH_SCALE * ops.tanh(2.0 / 3.0 * x)
 
 
@@ -79,8 +75,6 @@ def softsign(x: Any) -> Any:
 
     Reference: section 7.2 of the paper, after Turian et al. (2009).
     """
-    from keras import ops
-
     return ops.softsign(x)
 
 
@@ -99,8 +93,6 @@ def relu(x: Any) -> Any:
     >>> float(activations.relu(-2.0))
     0.0
     """
-    from keras import ops
-
     return ops.relu(x)
 
 
@@ -158,8 +150,6 @@ def get(activation: str | Callable) -> Callable:
         raise _unknown(activation)
     if activation in _FUNCTIONS:
         return _FUNCTIONS[activation]
-    import keras
-
     try:
         return keras.activations.get(activation)
     except ValueError:
@@ -242,8 +232,6 @@ def register(
         )
 
     def decorator(function: Callable) -> Callable:
-        import keras
-
         if not inspect.isfunction(function) or function.__name__ == "<lambda>":
             raise ValueError(
                 f"Only a function made by `def` can be saved with a model by name; got {function}."

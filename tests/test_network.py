@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 
 from keras_bnact import BoundedBlock, models
-from train import options
+from train import names, options
 from train.network import build, operations_per_image
 
 
@@ -45,7 +45,7 @@ DEVIATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", options.KERNEL_INITIALIZERS)
+@pytest.mark.parametrize("name", names.KERNEL_INITIALIZERS)
 def test_initial_weights_are_those_that_the_flag_names(name):
     flags = options.parse([f"--kernel_initializer={name}", "--width=0.25", "--model=vgg16_8"])
     images = types.SimpleNamespace(mean=np.zeros(3), variance=np.ones(3), size=32, classes=10)
@@ -72,7 +72,7 @@ def test_initial_biases_are_those_that_the_flag_names(name, mean, std):
 def test_initial_weights_are_the_networks_by_default():
     flags, signature = options.parse([]), inspect.signature(models.VGG16)
     for name, known in (
-        ("kernel_initializer", options.KERNEL_INITIALIZERS),
-        ("bias_initializer", options.BIAS_INITIALIZERS),
+        ("kernel_initializer", names.KERNEL_INITIALIZERS),
+        ("bias_initializer", names.BIAS_INITIALIZERS),
     ):
         assert known[flags[name].value] == signature.parameters[name].default

@@ -4,7 +4,7 @@ import pytest
 from absl import flags as absl_flags
 
 from keras_bnact import activations, layers, models
-from train import options
+from train import names, options
 from train.errors import UsageError
 
 
@@ -21,12 +21,12 @@ def test_defaults_are_accepted():
 
 
 def test_names_are_the_librarys():
-    assert options.ORDERS == layers.ORDERS
-    for function, arguments in options.MODELS.values():
+    assert names.ORDERS == layers.ORDERS
+    assert activations.names()[: len(names.ACTIVATIONS)] == names.ACTIVATIONS
+    for function, arguments in names.MODELS.values():
         inspect.signature(getattr(models, function)).bind(**arguments)
-    names = ["vgg16", *(f"vgg16_{n}" for n in range(15, 7, -1)), "vgg11", "mobilenet"]
-    assert list(options.MODELS) == names
-    assert options.define()["activation"].parser.accepted == activations.names()
+    networks = ["vgg16", *(f"vgg16_{n}" for n in range(15, 7, -1)), "vgg11", "mobilenet"]
+    assert list(names.MODELS) == networks
 
 
 def test_text_reads_back_as_the_same_flags(tmp_path):

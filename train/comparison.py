@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import rich.console
+import rich.table
+
 from train import run_directory
 from train.grid import Run
 from train.run_directory import RunDirectory
@@ -102,16 +105,20 @@ def write(rows: Sequence[Row], folder: Path) -> None:
 
 def report(rows: Sequence[Row]) -> str:
     """The table for people."""
-    # Here, since it imports NumPy, which takes longer than a mistake should.
-    from keras_bnact import records
-
     parts = list(rows[0].accuracies)
-    lines = [[*rows[0].settings, "runs", *(f"{part} accuracy" for part in parts)]]
+    table = rich.table.Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for name in rows[0].settings:
+        table.add_column(name)
+    for name in ("runs", *(f"{part} accuracy" for part in parts)):
+        table.add_column(name, justify="right")
     for row in rows:
         finished = len(row.accuracies["test"])
         runs = str(row.runs) if finished == row.runs else f"{finished} of {row.runs}"
-        lines.append([*row.settings.values(), runs, *map(_shown, row.accuracies.values())])
-    return records.aligned(lines, text_columns=len(rows[0].settings))
+        table.add_row(*row.settings.values(), runs, *map(_shown, row.accuracies.values()))
+    # As wide as it is, wherever it goes to.
+    console = rich.console.Console(file=io.StringIO(), width=10_000)
+    console.print(table)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
 
 def verdict(rows: Sequence[Row]) -> str:

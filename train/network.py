@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_bnact import models
-from train import options
+from train import names
 from train.datasets import ImageSet
 
 # Forward passes that a step of training costs: the gradients by the inputs and by the weights are
@@ -16,7 +16,7 @@ TRAINING_PASSES = 3
 
 def build(flags: Any, images: ImageSet, synchronized: bool = False) -> keras.Model:
     """From images in 0 to 255 to logits; `synchronized` over the replicas of a strategy."""
-    function, arguments = options.MODELS[flags.model]
+    function, arguments = names.MODELS[flags.model]
     standardisation = keras.layers.Normalization(
         mean=images.mean, variance=images.variance, dtype="float32", name="standardisation"
     )
@@ -27,8 +27,8 @@ def build(flags: Any, images: ImageSet, synchronized: bool = False) -> keras.Mod
         width=flags.width,
         classes=images.classes,
         input_shape=(images.size, images.size, 3),
-        kernel_initializer=options.KERNEL_INITIALIZERS[flags.kernel_initializer],
-        bias_initializer=options.BIAS_INITIALIZERS[flags.bias_initializer],
+        kernel_initializer=names.KERNEL_INITIALIZERS[flags.kernel_initializer],
+        bias_initializer=names.BIAS_INITIALIZERS[flags.bias_initializer],
         weight_decay=flags.weight_decay,
         gamma_weight_decay=flags.gamma_weight_decay,
         beta_weight_decay=flags.beta_weight_decay,

@@ -12,41 +12,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from keras_bnact import activations
-from train import datasets
+from train import datasets, names
 from train.errors import UsageError, nearest
 from train.flag_types import Epochs, EpochsSerializer, Name, Number
-
-# Name on the command line: function in keras_bnact.models and its own arguments.
-MODELS = {
-    "vgg16": ("VGG16", {"n": 16}),
-    **{f"vgg16_{n}": ("VGG16", {"n": n}) for n in range(15, 7, -1)},
-    "vgg11": ("VGG11", {}),
-    "mobilenet": ("MobileNet", {}),
-}
-# Name on the command line: what keras.initializers.get takes.
-KERNEL_INITIALIZERS = {
-    # PyTorch's default.
-    "fan_in_uniform": {
-        "class_name": "VarianceScaling",
-        "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
-    },
-    "glorot_uniform": "glorot_uniform",
-    "glorot_normal": "glorot_normal",
-    "he_uniform": "he_uniform",
-    "he_normal": "he_normal",
-    "lecun_uniform": "lecun_uniform",
-    "lecun_normal": "lecun_normal",
-    "orthogonal": "orthogonal",
-    # That of the first VGG.
-    "small_normal": {"class_name": "RandomNormal", "config": {"stddev": 0.01}},
-}
-BIAS_INITIALIZERS = {
-    "zeros": "zeros",
-    "ones": "ones",
-    "small_normal": KERNEL_INITIALIZERS["small_normal"],
-}
-ORDERS = ("swap", "convention", "nobn")
 
 # Where a run is and what becomes of an old one there, not what the run is.
 PLACE_FLAGS = ("run_dir", "overwrite")
@@ -108,12 +76,12 @@ def define() -> flags.FlagValues:
         "Part of the training images to hold out, of every class, the same for every seed. "
         "With it, epochs are judged by it and the test images are used once, at the end.",
     )
-    name("model", "vgg16_11", MODELS, "Network; vgg16_n has n weight layers.")
-    name("activation", "tanh", activations.names(), "Activation of every block.")
+    name("model", "vgg16_11", names.MODELS, "Network; vgg16_n has n weight layers.")
+    name("activation", "tanh", names.ACTIVATIONS, "Activation of every block.")
     name(
         "order",
         "swap",
-        ORDERS,
+        names.ORDERS,
         "Batch normalization after the activation (swap), before it (convention) or none (nobn).",
     )
     number(
@@ -125,14 +93,14 @@ def define() -> flags.FlagValues:
     name(
         "kernel_initializer",
         "fan_in_uniform",
-        KERNEL_INITIALIZERS,
+        names.KERNEL_INITIALIZERS,
         "Initial weights, by Keras' names; fan_in_uniform is uniform in +-1/sqrt(fan_in), and "
         "small_normal has a standard deviation of 0.01.",
     )
     name(
         "bias_initializer",
         "zeros",
-        BIAS_INITIALIZERS,
+        names.BIAS_INITIALIZERS,
         "Initial biases, by the same names; in the order convention only "
         "layers without batch normalization have any.",
     )

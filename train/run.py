@@ -72,8 +72,11 @@ def _report(summary: dict[str, Any], directory: RunDirectory) -> None:
 
 def _layers(directory: RunDirectory) -> str:
     """The table of the layers after the last epoch."""
-    # Here, since it imports NumPy, which takes longer than a mistake should.
-    from keras_bnact import records, statistics
+    # Here, since it imports Keras, which takes longer than a mistake should.
+    from train import devices
+
+    with devices.native_messages_held_back():
+        from keras_bnact import records, statistics
 
     layers = records.parsed(directory.read_csv(run_directory.STATISTICS))
     last = layers[-1]["epoch"]

@@ -1,0 +1,36 @@
+"""What the command line accepts by name, known without Keras, so that a mistake is told at once.
+
+A test holds it equal to what the library has.
+"""
+
+ACTIVATIONS = ("tanh", "lecun_tanh", "softsign", "relu")
+ORDERS = ("swap", "convention", "nobn")
+# Name on the command line: function in keras_bnact.models and its own arguments.
+MODELS = {
+    "vgg16": ("VGG16", {"n": 16}),
+    **{f"vgg16_{n}": ("VGG16", {"n": n}) for n in range(15, 7, -1)},
+    "vgg11": ("VGG11", {}),
+    "mobilenet": ("MobileNet", {}),
+}
+# Name on the command line: what keras.initializers.get takes.
+KERNEL_INITIALIZERS = {
+    # PyTorch's default.
+    "fan_in_uniform": {
+        "class_name": "VarianceScaling",
+        "config": {"scale": 1 / 3, "mode": "fan_in", "distribution": "uniform"},
+    },
+    "glorot_uniform": "glorot_uniform",
+    "glorot_normal": "glorot_normal",
+    "he_uniform": "he_uniform",
+    "he_normal": "he_normal",
+    "lecun_uniform": "lecun_uniform",
+    "lecun_normal": "lecun_normal",
+    "orthogonal": "orthogonal",
+    # That of the first VGG.
+    "small_normal": {"class_name": "RandomNormal", "config": {"stddev": 0.01}},
+}
+BIAS_INITIALIZERS = {
+    "zeros": "zeros",
+    "ones": "ones",
+    "small_normal": KERNEL_INITIALIZERS["small_normal"],
+}
