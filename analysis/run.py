@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from train.devices import native_messages_held_back
+from train.errors import UsageError, answered, of_files
 
 DESCRIPTION = """\
 Reads the run directories of train.run below a folder, and writes every figure of the paper that
@@ -22,17 +23,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the command; returns its exit status: 0, or 2 for a mistake of the user's."""
-    try:
-        options = _parse(arguments)
-        return _run(options)
-    except ModuleNotFoundError as error:
-        print(
-            f"analysis.run: {error.name} is missing: pip install -e '.[analysis]'", file=sys.stderr
-        )
-    except (OSError, UnicodeError, ValueError) as error:
-        print(f"analysis.run: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
+    """Runs the command; returns its exit status.
+
+    That is 0, 2 for a mistake of the user's, or 130 if interrupted.
+    """
+    return answered("analysis.run", lambda: _run(_parse(arguments)), "run it again.")
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -49,19 +44,34 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _run(options: argparse.Namespace) -> int:
     if not options.runs.is_dir():
-        raise ValueError(f"--runs={options.runs} is no folder: name one that holds runs.")
+        raise UsageError(f"--runs={options.runs} is no folder: name one that holds runs.")
     if options.out.exists() and not options.out.is_dir():
-        raise ValueError(f"--out={options.out} is no folder: name one to write to.")
+        raise UsageError(f"--out={options.out} is no folder: name one to write to.")
     # Here, since they import Keras and Matplotlib, which take longer than a mistake should.
     with native_messages_held_back():
-        from analysis import overview, page, results, tables
+        from analysis import results
         from analysis.cells import Results
 
-    chosen = _chosen(options.figures)
-    found, problems = results.read(options.runs)
-    options.out.mkdir(parents=True, exist_ok=True)
-    cells = Results(found)
-    items = [_draw(figure, cells, options.out) for figure in chosen]
+        chosen = _chosen(options.figures)
+    with of_files(f"--runs={options.runs}"):
+        found, problems = results.read(options.runs)
+    with of_files(f"--out={options.out}"):
+        options.out.mkdir(parents=True, exist_ok=True)
+        drawn = _write(options, chosen, Results(found), problems)
+    for problem in problems:
+        print(f"left out: {problem}")
+    finished = f"{len(found)} finished run{'s' * (len(found) != 1)}"
+    print(f"{finished}, {drawn} of {len(chosen)} figures: {options.out / 'index.html'}")
+    return 0
+
+
+def _write(
+    options: argparse.Namespace, figures: Sequence[Any], cells: Any, problems: Sequence[str]
+) -> int:
+    """Writes figures, tables and the page; returns how many figures could be drawn."""
+    from analysis import overview, page, tables
+
+    items = [_draw(figure, cells, options.out) for figure in figures]
     entries = tables.tables(cells)
     for name, table in entries.items():
         path = options.out / page.stem(name)
@@ -73,12 +83,7 @@ def _run(options: argparse.Namespace) -> int:
     _write_csv(options.out / "runs.csv", *runs)
     html = page.render(options.runs, cells, problems, items, entries, runs)
     (options.out / "index.html").write_text(html)
-    for problem in problems:
-        print(f"left out: {problem}")
-    drawn = sum(item.svg is not None for item in items)
-    finished = f"{len(found)} finished run{'s' * (len(found) != 1)}"
-    print(f"{finished}, {drawn} of {len(items)} figures: {options.out / 'index.html'}")
-    return 0
+    return sum(item.svg is not None for item in items)
 
 
 def _write_csv(path: Path, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -94,7 +99,7 @@ def _chosen(numbers: str | None) -> list[Any]:
         return list(every.values())
     for number in numbers.split(","):
         if number not in every:
-            raise ValueError(
+            raise UsageError(
                 f"--figures={numbers}: there is no figure {number!r}; give some of "
                 f"{','.join(every)}."
             )

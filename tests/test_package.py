@@ -100,6 +100,7 @@ MAY_IMPORT = {
         "keras_bnact.records",
         "keras_bnact.statistics",
         "train.devices",
+        "train.errors",
     ],
     "train/**/*.py": [
         "keras_bnact.BoundedBlock",

@@ -1,16 +1,34 @@
-"""What a command answers to a mistake: one sentence, and an exit status of its own."""
+"""What a command answers to a mistake: one sentence, and an exit status of its own.
 
+A mistake is a `UsageError`, made where it is known for one. Whatever else is raised is ours, and
+ends in a traceback.
+"""
+
+import contextlib
 import difflib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 MISTAKE = 2
 IN_USE = 75
 INTERRUPTED = 130
 UNREAD = 141
-# Which of the package's extras brings a module.
-EXTRAS = {"ray": "ray"}
+# Which of the package's extras brings a module that may be missing.
+EXTRAS = {
+    "importlib_resources": "train",
+    "jax": "jax",
+    "jinja2": "analysis",
+    "matplotlib": "analysis",
+    "PIL": "jax",
+    "ray": "ray",
+    "scipy": "analysis",
+    "sklearn": "train",
+    "tensorboard": "train",
+    "tensorflow_datasets": "train",
+    "torch": "torch",
+    "tqdm": "train",
+}
 
 
 class UsageError(Exception):
@@ -31,6 +49,22 @@ def nearest(given: str, accepted: Iterable[str]) -> str:
     return f"; did you mean {matches[0]}?" if matches else "."
 
 
+@contextlib.contextmanager
+def of_files(subject: str) -> Iterator[None]:
+    """Makes a mistake of a file that cannot be read or written in the block.
+
+    Args:
+        subject: Begins the sentence: the flag that named the place, say.
+
+    Raises:
+        UsageError: For an `OSError`, or text that is none.
+    """
+    try:
+        yield
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"{subject}: {' '.join(str(error).split())}.") from error
+
+
 def answered(
     program: str, command: Callable[[], int], goes_on: str, packages: str | None = None
 ) -> int:
@@ -40,8 +74,8 @@ def answered(
         program: The command's name, which begins the sentence.
         command: Returns its exit status.
         goes_on: How an interrupted command goes on.
-        packages: What pip is to install where a module is missing; by default the extra that
-            brings it.
+        packages: What pip is to install where a module of `EXTRAS` is missing; by default the
+            extra that brings it.
 
     Returns:
         The exit status.
@@ -49,14 +83,15 @@ def answered(
     try:
         return command()
     except ModuleNotFoundError as error:
-        needed = packages or f"-e '.[{EXTRAS.get(error.name, 'train')}]'"
-        sentence, status = f"{error.name} is missing: pip install {needed}", MISTAKE
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        needed = packages or f"-e '.[{EXTRAS[module]}]'"
+        sentence, status = f"{module} is missing: pip install {needed}", MISTAKE
     except BrokenPipeError:
         # Whoever read the output, `head` for one, has gone: no matter, but Python would say so.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREAD
-    except (OSError, UnicodeError) as error:
-        sentence, status = " ".join(str(error).split()), MISTAKE
     except UsageError as error:
         sentence, status = str(error), error.status
     except KeyboardInterrupt:

@@ -29,7 +29,8 @@ def _run(arguments: Sequence[str]) -> int:
     directory = RunDirectory(_path(flags), options.as_text(flags))
     if directory.state(flags.overwrite) is State.FINISHED:
         print(f"{directory.path} holds this run, finished; --overwrite trains it anew.")
-        _report(directory.read_json(run_directory.SUMMARY), directory)
+        with errors.of_files(f"--run_dir={directory.path}"):
+            _report(directory.read_json(run_directory.SUMMARY), directory)
         return 0
 
     # From here on TensorFlow is needed, which takes seconds to import.

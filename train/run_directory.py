@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from train.errors import InUseError, UsageError
+from train.errors import InUseError, UsageError, of_files
 
 FLAGS = "flags.txt"
 ENVIRONMENT = "environment.json"
@@ -114,14 +114,23 @@ class RunDirectory:
             UsageError: As `state`, of which it makes sure again; if it cannot be written.
             InUseError: If another process has the folder or has finished the run meanwhile.
         """
+        with self._files():
+            self._take()
+            self._clear(overwrite)
+
+    def _take(self) -> None:
+        """Locks the folder, which is made if need be, for this process."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if self._lock is None:
+            # Never closed: the system gives it back when this process ends, however.
+            self._lock = os.open(self.path / LOCK, os.O_CREAT | os.O_WRONLY)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            if self._lock is None:
-                # Never closed: the system gives it back when this process ends, however.
-                self._lock = os.open(self.path / LOCK, os.O_CREAT | os.O_WRONLY)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise self._in_use() from None
+
+    def _clear(self, overwrite: bool) -> None:
+        """Deletes an old run, and what a killed process has left half-written."""
         state = self.state(overwrite)
         if state is State.FINISHED:
             raise InUseError(f"--run_dir={self.path} was finished by another process meanwhile.")
@@ -140,15 +149,16 @@ class RunDirectory:
     def writing(self, name: str) -> Iterator[Path]:
         """A path to write a file or a folder to; it takes its name at the end of the block."""
         partial, final = self.path / f"{PARTIAL}{name}", self.path / name
-        yield partial
-        if final.is_dir():
-            # A folder cannot be renamed over another.
-            old = self.path / f"{PARTIAL}old-{name}"
-            final.rename(old)
-            partial.rename(final)
-            _delete(old)
-        else:
-            partial.rename(final)
+        with self._files():
+            yield partial
+            if final.is_dir():
+                # A folder cannot be renamed over another.
+                old = self.path / f"{PARTIAL}old-{name}"
+                final.rename(old)
+                partial.rename(final)
+                _delete(old)
+            else:
+                partial.rename(final)
 
     def write_text(self, name: str, text: str) -> None:
         with self.writing(name) as path:
@@ -172,6 +182,9 @@ class RunDirectory:
     def read_json(self, name: str) -> Any:
         return json.loads((self.path / name).read_text())
 
+    def _files(self) -> contextlib.AbstractContextManager:
+        return of_files(f"--run_dir={self.path}")
+
     def _locked(self) -> bool:
         try:
             with open(self.path / LOCK) as file:
@@ -189,7 +202,8 @@ class RunDirectory:
         )
 
     def _refuse_other_flags(self) -> None:
-        old = _by_name((self.path / FLAGS).read_text())
+        with self._files():
+            old = _by_name((self.path / FLAGS).read_text())
         new = _by_name(self.flags_text)
         names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
         if new.get("--dataset") != "image_folder":

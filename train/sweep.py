@@ -124,7 +124,8 @@ def _train(runs: Sequence[Run], folder: Path, sweep: Any) -> tuple[bool, list[co
     sys.stdout.flush()
     failures = _execute(waiting, directories, folder, _engine(sweep)) if waiting else {}
     table = comparison.compare(runs, directories)
-    comparison.write(table, folder)
+    with errors.of_files(f"--sweep_dir={folder}"):
+        comparison.write(table, folder)
     print(f"\n{comparison.report(table)}")
     for run, reason in failures.items():
         print(f"{run.name} failed: {reason} (all it said: {_log(folder, run)})")
@@ -160,7 +161,8 @@ def _execute(
     """Trains the runs; returns why some failed."""
     import tqdm
 
-    (folder / LOGS).mkdir(parents=True, exist_ok=True)
+    with errors.of_files(f"--sweep_dir={folder}"):
+        (folder / LOGS).mkdir(parents=True, exist_ok=True)
     failures: dict[Run, str] = {}
     epochs = {run: run.flags.epochs for run in runs}
     done = {run: _epochs(directories[run]) for run in runs}

@@ -10,7 +10,7 @@ import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train.errors import UsageError
+from train.errors import UsageError, of_files
 
 if TYPE_CHECKING:
     from train.sources import Source
@@ -60,7 +60,8 @@ def check(options: Any) -> None:
         )
     module = _module(options.dataset)
     if hasattr(module, "check"):
-        module.check(options)
+        with of_files(f"--data_dir={options.data_dir}"):
+            module.check(options)
 
 
 def load(options: Any) -> ImageSet:
@@ -72,7 +73,8 @@ def load(options: Any) -> ImageSet:
     import tensorflow as tf
 
     try:
-        images = _module(options.dataset).load(options)
+        with of_files(f"--dataset={options.dataset} cannot be read"):
+            images = _module(options.dataset).load(options)
     except tf.errors.OpError as error:
         reason = " ".join(error.message.split())[:200]
         raise UsageError(f"--dataset={options.dataset} cannot be read: {reason}.") from error
