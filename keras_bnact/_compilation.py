@@ -48,7 +48,7 @@ def programs(
     widest = compiled_once(model, (key, "signatures"), dict)
     for batch in stream:
         specs = signature(batch)
-        if _backends.current().ANY_LENGTH:
+        if _backends.current().any_length:
             kind = str(keras.tree.map_structure(lambda spec: (len(spec.shape), spec.dtype), specs))
             specs = widest[kind] = _widened(specs, widest.get(kind))
         yield compiled_once(model, (key, str(specs)), functools.partial(make, specs)), batch

@@ -48,8 +48,10 @@ class LayerGradients:
     activation_gradient: float
 
 
-class ModelGradients(list[LayerGradients]):
+class ModelGradients(records.ByName[LayerGradients]):
     """The `LayerGradients` of a model, in the order of its forward pass; prints as a table.
+
+    Also found by name: `gradients["conv1"]`.
 
     Args:
         layers: The layers.
@@ -60,7 +62,10 @@ class ModelGradients(list[LayerGradients]):
     Example:
 
     >>> from keras_bnact.gradients import LayerGradients, ModelGradients
-    >>> print(ModelGradients([LayerGradients("conv1", 0.5, 1e-3, 1e-6)], 128, 10))
+    >>> gradients = ModelGradients([LayerGradients("conv1", 0.5, 1e-3, 1e-6)], 128, 10)
+    >>> gradients["conv1"].input
+    0.5
+    >>> print(gradients)
     layer       input   weight_gradient   activation_gradient
     conv1   5.000e-01         1.000e-03             1.000e-06
     means of 10 batches of 128
@@ -198,7 +203,7 @@ class _Program:
 
         def loss_and_sites(batch, perturb):
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-            with backend.ordinary():
+            with backend.model_dtypes():
                 with watch.recording(perturb) as recording:
                     outputs = forward(reference(), x, training=True)
                 loss = reference().compute_loss(x, y, outputs, sample_weight)
@@ -229,14 +234,14 @@ class _Program:
             return {name: ops.stack(rows) for name, rows in outputs.items()}
 
         within = functools.partial(watched, watch)
-        backend.explore(find_names, within, model, specs)
+        backend.trace(find_names, within, model, specs)
         if not self.names:
             raise ValueError(
                 "None of the measured activations has a weight layer before it, directly or with "
                 "batch normalization in between."
             )
         arguments = (np.int32(1), _loss_scale(model))
-        self._run = backend.compiled(step, within, model, specs, *arguments)
+        self._run = backend.compile(step, within, model, specs, *arguments)
 
     def run(self, batch: Any, examples: int, scale: np.float32) -> np.ndarray:
         """The means of one batch, a row for each layer in the order of `FIGURES`."""

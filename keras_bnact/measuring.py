@@ -184,7 +184,7 @@ class _Program:
         reference = weakref.ref(model)
 
         def sites(batch):
-            with backend.ordinary(), watch.recording() as recording:
+            with backend.model_dtypes(), watch.recording() as recording:
                 forward(reference(), batch, training=False)
             return select(find(recording), layers)
 
@@ -210,8 +210,8 @@ class _Program:
             }
 
         within = functools.partial(watched, watch)
-        backend.explore(lay_out, within, model, specs)
-        self._run = backend.compiled(step, within, model, specs, *self.neutral(1).tensors())
+        backend.trace(lay_out, within, model, specs)
+        self._run = backend.compile(step, within, model, specs, *self.neutral(1).tensors())
 
     def neutral(self, largest_batch: int, shared: bool = True) -> _Frame:
         """Shift 0 and scale 1."""
@@ -229,7 +229,7 @@ class _Program:
         """What the first batch tells of the channels, of which a part will do for the shift."""
         examples = len(keras.tree.flatten(batch)[0])
         neutral = self.neutral(-(-examples // (self.replicas if shared else 1)), shared)
-        if _backends.current().ANY_LENGTH and not len(neutral.spans):
+        if _backends.current().any_length and not len(neutral.spans):
             batch = keras.tree.map_structure(lambda array: array[:SCOUTS], batch)
         start = self.run(batch, neutral)
         shift, scale = start.sums.standardisation()

@@ -1,12 +1,44 @@
-"""Records of layers, dicts of plain numbers and text: means, tables, logs, and back from CSV."""
+"""What layers came to, found by name, and as records: dicts of plain numbers and text.
+
+Of records there are means, tables, entries of a training's logs, and the way back from CSV.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 # The columns that are no numbers.
 TEXTS = ("layer", "activation")
+
+
+Layer = TypeVar("Layer")
+
+
+class ByName(list[Layer]):
+    """A list of layers' results, each also found by its `name`.
+
+    Args:
+        layers: Objects with a `name`.
+
+    Raises:
+        KeyError: Where a name is asked for that no layer has.
+
+    Example:
+
+    >>> from keras_bnact import statistics
+    >>> from keras_bnact.records import ByName
+    >>> ByName([statistics.describe([0.0, 1.0], name="conv1")])["conv1"].sparsity
+    0.5
+    """
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        for layer in self:
+            if layer.name == key:
+                return layer
+        raise KeyError(f"No layer {key!r} was measured: {', '.join(x.name for x in self)}.")
 
 
 def means(records: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> dict[str, float]:

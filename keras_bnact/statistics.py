@@ -212,7 +212,7 @@ class LayerStatistics:
         return f"LayerStatistics({self.name}: {figures}, {len(self.channel_mean)} channels)"
 
 
-class ModelStatistics(list[LayerStatistics]):
+class ModelStatistics(records.ByName[LayerStatistics]):
     """The `LayerStatistics` of a model, in the order of its forward pass; prints as a table.
 
     Also found by name: `statistics["conv1"]`.
@@ -249,14 +249,6 @@ class ModelStatistics(list[LayerStatistics]):
     def entries(self) -> dict[str, float]:
         """The means, and every layer's by `FIGURE/LAYER`: what goes into a training's logs."""
         return self.means() | records.entries(self, FIGURES)
-
-    def __getitem__(self, key: Any) -> Any:
-        if not isinstance(key, str):
-            return super().__getitem__(key)
-        for layer in self:
-            if layer.name == key:
-                return layer
-        raise KeyError(f"No layer {key!r} was measured: {', '.join(x.name for x in self)}.")
 
     def records(self) -> list[dict[str, Any]]:
         """A dict of plain numbers and text for each layer, without its channels."""

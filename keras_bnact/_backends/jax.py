@@ -1,8 +1,8 @@
-"""Programs on JAX, which take the model's variables as arguments and give none back."""
+"""Programs on JAX."""
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,147 +11,135 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from keras_bnact._backends.one_replica import replicas as replicas
-from keras_bnact._backends.one_replica import replicas_agree as replicas_agree
-from keras_bnact._backends.one_replica import sum_over_replicas as sum_over_replicas
+from keras_bnact._backends.base import Backend
 
-ANY_LENGTH = False
 # So many positions of an image are summed in float32, and these sums in float64: the roundings of a
 # channel that hardly varies are alike, and add up. For fewer it is not worth its while.
 MOST_FLOAT32, LEAST_FLOAT32 = 128, 16
 
 
-def scope() -> Any:
-    return jax.extend.core.get_opaque_trace_state()
+class Jax(Backend):
+    """Programs that take the model's variables as arguments and give none back."""
 
+    def scope(self) -> Any:
+        return jax.extend.core.get_opaque_trace_state()
 
-def ordinary() -> contextlib.AbstractContextManager:
-    # Programs are made where float64 is to be had, for their sums; a model's constants would be
-    # of that type too, and clash with its float32.
-    return jax.enable_x64(False)
+    def model_dtypes(self) -> contextlib.AbstractContextManager:
+        # Programs are made where float64 is to be had, for their sums; a model's constants would be
+        # of that type too, and clash with its float32.
+        return jax.enable_x64(False)
 
+    def placement(self, model: Any) -> Any:
+        return [variable.value.sharding for variable in model.variables]
 
-def placement(model: Any) -> Any:
-    return [variable.value.sharding for variable in model.variables]
+    def trace(self, function: Callable, within: Callable, model: Any, specs: Any) -> None:
+        variables = _variables(model)
 
+        def stateless(values, batch):
+            with _holding(variables, values):
+                function(batch)
 
-def explore(function: Callable, within: Callable, model: Any, specs: Any) -> None:
-    variables = _variables(model)
+        batch = jax.tree.map(lambda spec: jax.ShapeDtypeStruct(spec.shape, _dtype(spec)), specs)
+        with within(model), _float64(), keras.StatelessScope():
+            jax.eval_shape(stateless, [variable.value for variable in variables], batch)
 
-    def stateless(values, batch):
-        with _holding(variables, values):
-            function(batch)
+    def compile(
+        self, function: Callable, within: Callable, model: Any, specs: Any, *arguments: Any
+    ) -> Callable:
+        variables = _variables(model)
 
-    batch = jax.tree.map(lambda spec: jax.ShapeDtypeStruct(spec.shape, _dtype(spec)), specs)
-    with within(model), _float64(), keras.StatelessScope():
-        jax.eval_shape(stateless, [variable.value for variable in variables], batch)
+        def stateless(values, batch, *arguments):
+            with _holding(variables, values):
+                return function(batch, *arguments)
 
+        def values():
+            return [variable.value for variable in variables]
 
-def compiled(
-    function: Callable, within: Callable, model: Any, specs: Any, *arguments: Any
-) -> Callable:
-    variables = _variables(model)
+        placed = jax.tree.map(lambda spec: _sharding(variables, spec.shape), specs)
+        batch = jax.tree.map(
+            lambda spec, place: jax.ShapeDtypeStruct(spec.shape, _dtype(spec), sharding=place),
+            specs,
+            placed,
+        )
+        # In a scope of its own, since variables that are made in the trace, a metric's, would
+        # otherwise get their first values there.
+        with within(model), _float64(), keras.StatelessScope():
+            program = jax.jit(stateless, out_shardings=_sharding(variables, ()))
+            program = program.lower(values(), batch, *arguments).compile()
 
-    def stateless(values, batch, *arguments):
-        with _holding(variables, values):
-            return function(batch, *arguments)
+        def place(array, spec, sharding):
+            array = np.asarray(array, _dtype(spec))
+            if sharding is None:
+                return array
+            # Every process has the whole batch, and takes what its devices compute.
+            return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
 
-    def values():
-        return [variable.value for variable in variables]
+        def run(batch, *arguments, shared=True):
+            with _float64():
+                outputs = program(values(), jax.tree.map(place, batch, specs, placed), *arguments)
+            return [{name: np.asarray(value) for name, value in outputs.items()}]
 
-    placed = jax.tree.map(lambda spec: _sharding(variables, spec.shape), specs)
-    batch = jax.tree.map(
-        lambda spec, place: jax.ShapeDtypeStruct(spec.shape, _dtype(spec), sharding=place),
-        specs,
-        placed,
-    )
-    # In a scope of its own, since variables that are made in the trace, a metric's, would
-    # otherwise get their first values there.
-    with within(model), _float64(), keras.StatelessScope():
-        program = jax.jit(stateless, out_shardings=_sharding(variables, ()))
-        program = program.lower(values(), batch, *arguments).compile()
+        return run
 
-    def place(array, spec, sharding):
-        array = np.asarray(array, _dtype(spec))
-        if sharding is None:
-            return array
-        # Every process has the whole batch, and takes what its devices compute.
-        return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
+    def channel_sums(
+        self, terms: Callable, x: Any, vectors: tuple[Any, ...], largest_batch: Any
+    ) -> tuple[Any, Any, Any]:
+        if x.dtype in (jnp.float16, jnp.bfloat16):
+            # XLA would leave out the rounding of an activation that nothing else reads.
+            info = jnp.finfo(x.dtype)
+            x = jax.lax.reduce_precision(x, info.nexp, info.nmant)
+        # Within an image, since devices may share the batch.
+        positions = math.prod(x.shape[1:-1])
+        block = math.gcd(positions, MOST_FLOAT32)
+        dtype = jnp.promote_types(x.dtype, jnp.float32) if block >= LEAST_FLOAT32 else jnp.float64
+        # In two steps, since JAX joins axes or parts one of an array with a sharding of its own.
+        x = jnp.reshape(x, (x.shape[0], positions, x.shape[-1])).astype(dtype)
+        x = jnp.reshape(x, (x.shape[0], positions // block, block, x.shape[-1]))
+        sums = [
+            jnp.sum(jnp.sum(summand, axis=2).astype(jnp.float64), axis=(0, 1))
+            for summand in terms(x, *vectors)
+        ]
+        extremes = (jnp.min(x, axis=(0, 1, 2)), jnp.max(x, axis=(0, 1, 2)))
+        return jnp.stack(sums), *(extreme.astype(jnp.float64) for extreme in extremes)
 
-    def run(batch, *arguments, shared=True):
-        with _float64():
-            outputs = program(values(), jax.tree.map(place, batch, specs, placed), *arguments)
-        return [{name: np.asarray(value) for name, value in outputs.items()}]
+    def bincount(self, x: Any, length: int) -> Any:
+        return jnp.bincount(x, length=length)
 
-    return run
+    def gradients(self, function: Callable, model: Any) -> tuple[Any, list[list[Any]]]:
+        # JAX has no gradient by what is computed on the way. Zeros are added to it, and stand for
+        # it.
+        variables = _variables(model)
+        values = [variable.value for variable in variables]
+        specs: list[jax.ShapeDtypeStruct] = []
+        places: list[list[tuple[int, int]]] = []
 
+        def note(x):
+            specs.append(jax.ShapeDtypeStruct(x.shape, x.dtype))
+            return x
 
-def channel_sums(
-    terms: Callable, x: Any, vectors: tuple[Any, ...], largest_batch: Any
-) -> tuple[Any, Any, Any]:
-    if x.dtype in (jnp.float16, jnp.bfloat16):
-        # XLA would leave out the rounding of an activation that nothing else reads.
-        info = jnp.finfo(x.dtype)
-        x = jax.lax.reduce_precision(x, info.nexp, info.nmant)
-    # Within an image, since devices may share the batch.
-    positions = math.prod(x.shape[1:-1])
-    block = math.gcd(positions, MOST_FLOAT32)
-    dtype = jnp.promote_types(x.dtype, jnp.float32) if block >= LEAST_FLOAT32 else jnp.float64
-    # In two steps, since JAX joins axes or parts one of an array with a sharding of its own.
-    x = jnp.reshape(x, (x.shape[0], positions, x.shape[-1])).astype(dtype)
-    x = jnp.reshape(x, (x.shape[0], positions // block, block, x.shape[-1]))
-    sums = [
-        jnp.sum(jnp.sum(summand, axis=2).astype(jnp.float64), axis=(0, 1))
-        for summand in terms(x, *vectors)
-    ]
-    extremes = (jnp.min(x, axis=(0, 1, 2)), jnp.max(x, axis=(0, 1, 2)))
-    return jnp.stack(sums), *(extreme.astype(jnp.float64) for extreme in extremes)
+        def explored(values):
+            with _holding(variables, values):
+                function(note)
 
+        def scalar(zeros, values):
+            made: list[Any] = []
 
-def bincount(x: Any, length: int) -> Any:
-    return jnp.bincount(x, length=length)
+            def perturb(x):
+                made.append(x + zeros[len(made)])
+                return made[-1]
 
+            with _holding(variables, values):
+                result, others, targets = function(perturb)
+            number = {id(x): (0, n) for n, x in enumerate(made)}
+            number |= {id(variable): (1, n) for n, variable in enumerate(variables)}
+            places[:] = [[number[id(target)] for target in some] for some in targets]
+            return result, others
 
-def gradients(function: Callable, model: Any) -> tuple[Any, list[list[Any]]]:
-    # JAX has no gradient by what is computed on the way. Zeros are added to it, and stand for it.
-    variables = _variables(model)
-    values = [variable.value for variable in variables]
-    specs: list[jax.ShapeDtypeStruct] = []
-    places: list[list[tuple[int, int]]] = []
-
-    def note(x):
-        specs.append(jax.ShapeDtypeStruct(x.shape, x.dtype))
-        return x
-
-    def explored(values):
-        with _holding(variables, values):
-            function(note)
-
-    def scalar(zeros, values):
-        made: list[Any] = []
-
-        def perturb(x):
-            made.append(x + zeros[len(made)])
-            return made[-1]
-
-        with _holding(variables, values):
-            result, others, targets = function(perturb)
-        number = {id(x): (0, n) for n, x in enumerate(made)}
-        number |= {id(variable): (1, n) for n, variable in enumerate(variables)}
-        places[:] = [[number[id(target)] for target in some] for some in targets]
-        return result, others
-
-    jax.eval_shape(explored, values)
-    zeros = [jnp.zeros(spec.shape, spec.dtype) for spec in specs]
-    differentiate = jax.grad(scalar, argnums=(0, 1), has_aux=True, allow_int=True)
-    found, others = differentiate(zeros, values)
-    return others, [[_or_nan(found[which][n]) for which, n in some] for some in places]
-
-
-@contextlib.contextmanager
-def state_restored(model: Any) -> Iterator[None]:
-    # Programs give no state back.
-    yield
+        jax.eval_shape(explored, values)
+        zeros = [jnp.zeros(spec.shape, spec.dtype) for spec in specs]
+        differentiate = jax.grad(scalar, argnums=(0, 1), has_aux=True, allow_int=True)
+        found, others = differentiate(zeros, values)
+        return others, [[_or_nan(found[which][n]) for which, n in some] for some in places]
 
 
 def _variables(model: Any) -> list[keras.Variable]:
@@ -160,7 +148,7 @@ def _variables(model: Any) -> list[keras.Variable]:
 
 def _dtype(spec: Any) -> Any:
     """What JAX takes for it elsewhere: of 32 bits, not 64."""
-    with ordinary():
+    with jax.enable_x64(False):
         return jax.dtypes.canonicalize_dtype(spec.dtype)
 
 
@@ -194,3 +182,6 @@ def _float64() -> contextlib.AbstractContextManager:
 def _or_nan(gradient: Any) -> Any:
     """NaN for what has none, an integer."""
     return jnp.nan if gradient.dtype == jax.dtypes.float0 else gradient
+
+
+BACKEND = Jax()
