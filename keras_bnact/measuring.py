@@ -25,10 +25,12 @@ from keras_bnact._names import patterns
 from keras_bnact._sites import Site, find, select
 from keras_bnact._watching import Watch
 from keras_bnact.histograms import Histogram
-from keras_bnact.statistics import ChannelSums, ModelStatistics
+from keras_bnact.statistics import ChannelMoments, ModelStatistics
 
-# Examples that tell where the channels are, before all are measured.
-SCOUTS = 8
+# Examples of a batch that tell where its channels are, near which their powers are summed.
+FIRST = 8
+# The largest factor on activations: beyond it the cube of what these do not show would overflow.
+LARGEST_SCALE = 2.0**30
 # Seconds of measuring after which a progress bar appears on a terminal.
 PATIENCE = 3.0
 
@@ -101,7 +103,7 @@ def measure(
     chosen, histograms = patterns(layers), tuple(histograms)
     stream = map(inputs, batches(data, batch_size, steps))
     progress = _Progress(verbose, number_of_batches(data, batch_size, steps))
-    frame = totals = None
+    common = totals = None
     with backend.state_restored(model):
         for program, batch in programs(
             model,
@@ -109,14 +111,14 @@ def measure(
             ("measure", chosen, histograms),
             lambda specs: _Program(model, specs, chosen, histograms),
         ):
-            frame = frame or program.frame(batch, backend.replicas_agree(model))
-            result = program.run(batch, frame)
+            common = common or program.begin(batch, backend.replicas_agree(model))
+            result = program.run(batch, common)
             totals = result if totals is None else totals + result
             progress.add()
     progress.finish()
     if totals is None:
         raise ValueError("The data holds no batch to measure.")
-    return program.summarize(totals, frame)
+    return program.summarize(totals, common.spans)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +133,7 @@ class _Layer:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Frame:
+class _Common:
     """What the batches of one measurement have in common.
 
     `spans` has the lowest and the highest value of every histogram of every layer,
@@ -139,15 +141,12 @@ class _Frame:
     not `shared`, the first replica alone measures them.
     """
 
-    shift: np.ndarray
-    scale: np.ndarray
     spans: np.ndarray
     largest_batch: int
     shared: bool
 
-    def tensors(self) -> tuple[Any, ...]:
-        vectors = (self.shift, self.scale, self.spans)
-        return (*(vector.astype("float32") for vector in vectors), np.int32(self.largest_batch))
+    def arrays(self) -> tuple[Any, ...]:
+        return self.spans.astype("float32"), np.int32(self.largest_batch)
 
 
 @dataclasses.dataclass
@@ -157,13 +156,13 @@ class _Totals:
     `affine` gives the block's output of an activation `a` as `affine[0] * a + affine[1]`.
     """
 
-    sums: ChannelSums
+    moments: ChannelMoments
     counts: list[np.ndarray]
     affine: np.ndarray
 
     def __add__(self, other: "_Totals") -> "_Totals":
         counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
-        return _Totals(self.sums + other.sums, counts, self.affine)
+        return _Totals(self.moments + other.moments, counts, self.affine)
 
 
 class _Program:
@@ -191,13 +190,12 @@ class _Program:
         def lay_out(batch):
             self.layers = _lay_out(sites(batch), histograms)
 
-        def step(batch, shift, scale, spans, largest_batch):
+        def step(batch, spans, largest_batch):
             results, counts = [], {}
             for site, layer in zip(sites(batch), self.layers, strict=True):
-                frame = shift[layer.channels], scale[layer.channels]
                 x = ops.moveaxis(site.outputs, site.channel_axis, -1)
                 slope, offset = _affine(site.normalization, x.shape[-1])
-                results.append(_sums(site, x, frame, slope, offset, largest_batch))
+                results.append(_sums(site, x, slope, offset, largest_batch))
                 for histogram in layer.histograms:
                     number = len(counts)
                     output = slope * ops.cast(x, "float64") + offset
@@ -211,68 +209,53 @@ class _Program:
 
         within = functools.partial(watched, watch)
         backend.trace(lay_out, within, model, specs)
-        self._run = backend.compile(step, within, model, specs, *self.neutral(1).tensors())
+        self._run = backend.compile(step, within, model, specs, *self._common(1, True).arrays())
 
-    def neutral(self, largest_batch: int, shared: bool = True) -> _Frame:
-        """Shift 0 and scale 1."""
-        channels = self.layers[-1].channels.stop
-        histograms = sum(len(layer.histograms) for layer in self.layers)
-        return _Frame(
-            np.zeros(channels),
-            np.ones(channels),
-            np.tile([0.0, 1.0], (histograms, 1)),
-            largest_batch,
-            shared,
-        )
-
-    def frame(self, batch: Any, shared: bool) -> _Frame:
-        """What the first batch tells of the channels, of which a part will do for the shift."""
+    def begin(self, batch: Any, shared: bool) -> _Common:
+        """What all batches have in common, from the first: it tells what histograms span."""
         examples = len(keras.tree.flatten(batch)[0])
-        neutral = self.neutral(-(-examples // (self.replicas if shared else 1)), shared)
-        if _backends.current().any_length and not len(neutral.spans):
-            batch = keras.tree.map_structure(lambda array: array[:SCOUTS], batch)
-        start = self.run(batch, neutral)
-        shift, scale = start.sums.standardisation()
+        common = self._common(-(-examples // (self.replicas if shared else 1)), shared)
+        if not len(common.spans):
+            return common
+        start = self.run(batch, common)
         spans = [
             histogram.span(
                 layer.bound,
-                start.sums.minimum[layer.channels],
-                start.sums.maximum[layer.channels],
+                start.moments.minimum[layer.channels],
+                start.moments.maximum[layer.channels],
                 start.affine[:, layer.channels],
             )
             for layer in self.layers
             for histogram in layer.histograms
         ]
-        # As the program sees them: in float32.
-        shift = shift.astype("float32").astype("float64")
-        return dataclasses.replace(
-            neutral, shift=shift, scale=scale, spans=np.reshape(spans, (-1, 2))
-        )
+        return dataclasses.replace(common, spans=np.array(spans))
 
-    def run(self, batch: Any, frame: _Frame) -> _Totals:
+    def _common(self, largest_batch: int, shared: bool) -> _Common:
+        histograms = sum(len(layer.histograms) for layer in self.layers)
+        return _Common(np.tile([0.0, 1.0], (histograms, 1)), largest_batch, shared)
+
+    def run(self, batch: Any, common: _Common) -> _Totals:
         """The results of one batch, of all replicas together."""
         return functools.reduce(
             operator.add,
             (
                 _Totals(
-                    ChannelSums(result["added"], result["minimum"], result["maximum"]),
-                    [result[f"counts {n}"].astype("int64") for n in range(len(frame.spans))],
+                    _moments(result),
+                    [result[f"counts {n}"].astype("int64") for n in range(len(common.spans))],
                     result["affine"],
                 )
-                for result in self._run(batch, *frame.tensors(), shared=frame.shared)
+                for result in self._run(batch, *common.arrays(), shared=common.shared)
             ),
         )
 
-    def summarize(self, totals: _Totals, frame: _Frame) -> ModelStatistics:
+    def summarize(self, totals: _Totals, spans: np.ndarray) -> ModelStatistics:
         """The statistics, from all batches."""
-        counts = zip(totals.counts, frame.spans, strict=True)
+        counts = zip(totals.counts, spans, strict=True)
         return ModelStatistics(
             _summarize(
                 layer,
-                totals.sums[layer.channels],
+                totals.moments[layer.channels],
                 totals.affine[:, layer.channels],
-                frame.shift[layer.channels],
-                frame.scale[layer.channels],
                 [next(counts) for _ in layer.histograms],
             )
             for layer in self.layers
@@ -320,48 +303,90 @@ def _affine(normalization: Any, channels: int) -> tuple[Any, Any]:
     return slope, offset
 
 
-def _sums(
-    site: Site, x: Any, frame: tuple[Any, Any], slope: Any, offset: Any, largest_batch: Any
-) -> dict[str, Any]:
-    """What `_Totals` adds up, of one batch of one site."""
-    shift, scale = (ops.cast(vector, "float64") for vector in frame)
-    vectors = frame
+def _terms(
+    x: Any, shift: Any, scale: Any, output_scale: Any = None, output_offset: Any = None
+) -> tuple[Any, ...]:
+    """What is summed over a channel's elements, of `z = (x - shift) * scale`.
+
+    That is `z`, `z**2`, `z**3`, `abs(x)` and, for a block's output of its own, which is
+    `output_scale * z + output_offset`, its absolute value.
+    """
+    z = (x - shift) * scale
+    square = z * z
+    powers = (z, square, square * z, abs(x))
+    return powers if output_scale is None else (*powers, abs(output_scale * z + output_offset))
+
+
+def _sums(site: Site, x: Any, slope: Any, offset: Any, largest_batch: Any) -> dict[str, Any]:
+    """What `_moments` takes, of one batch of one site."""
+    shift, scale = _standardisation(x)
+    vectors = shift, scale
     if site.normalization is not None:
-        # Of z, the output is (slope / scale) * z + (slope * shift + offset).
-        vectors += (ops.cast(slope / scale, "float32"), ops.cast(slope * shift + offset, "float32"))
-    sums, minimum, maximum = _backends.current().channel_sums(
-        statistics.terms, x, vectors, largest_batch
-    )
+        wide_shift, wide_scale = (ops.cast(vector, "float64") for vector in vectors)
+        output = slope / wide_scale, slope * wide_shift + offset
+        vectors += tuple(ops.cast(vector, "float32") for vector in output)
+    sums, minimum, maximum = _backends.current().channel_sums(_terms, x, vectors, largest_batch)
     if site.normalization is None:
         sums = ops.concatenate([sums, sums[-1:]])
     count = functools.reduce(
         operator.mul, (ops.cast(length, "float64") for length in ops.shape(x)[:-1])
     )
     return {
-        "added": ops.concatenate([count * ops.ones_like(sums[:1]), sums]),
+        "sums": ops.concatenate([count * ops.ones_like(sums[:1]), sums]),
         "minimum": minimum,
         "maximum": maximum,
+        "shift": shift,
+        "scale": scale,
         "affine": ops.stack([slope, offset]),
     }
 
 
+def _standardisation(x: Any) -> tuple[Any, Any]:
+    """float32 vectors: the channels' means in the batch's first examples, and 1 over their ranges.
+
+    A range of 0, or of what is not finite, counts as 1. The scale is a power of two, so that
+    scaling rounds nothing.
+    """
+    first = ops.cast(x[:FIRST], "float32")
+    axes = tuple(range(len(x.shape) - 1))
+    spread = ops.max(first, axes) - ops.min(first, axes)
+    usable = ops.logical_and(ops.isfinite(spread), spread > 0.0)
+    power = -ops.floor(ops.log2(ops.where(usable, spread, ops.ones_like(spread))))
+    scale = ops.clip(ops.power(2.0, power), 1.0 / LARGEST_SCALE, LARGEST_SCALE)
+    return ops.mean(first, axes), scale
+
+
+def _moments(result: dict[str, np.ndarray]) -> ChannelMoments:
+    """The moments about the channels' means, in float64, from sums of powers near them."""
+    shift, scale = result["shift"].astype("float64"), result["scale"].astype("float64")
+    count, first, square, cube, absolute, output_absolute = result["sums"]
+    with np.errstate(all="ignore"):
+        mean = first / count
+        return ChannelMoments(
+            count=count,
+            mean=shift + mean / scale,
+            second=(square - mean * first) / scale**2,
+            third=(cube - 3.0 * mean * square + 2.0 * mean**2 * first) / scale**3,
+            absolute=absolute,
+            output_absolute=output_absolute,
+            minimum=result["minimum"],
+            maximum=result["maximum"],
+        )
+
+
 def _summarize(
     layer: _Layer,
-    sums: ChannelSums,
+    moments: ChannelMoments,
     affine: np.ndarray,
-    shift: np.ndarray,
-    scale: np.ndarray,
     counts: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> statistics.LayerStatistics:
     with np.errstate(all="ignore"):
-        ends = affine[0] * np.stack([sums.minimum, sums.maximum]) + affine[1]
+        ends = affine[0] * np.stack([moments.minimum, moments.maximum]) + affine[1]
     return statistics.summarize(
         layer.name,
         layer.activation,
         layer.bound,
-        sums,
-        shift,
-        scale,
+        moments,
         np.abs(ends).max(axis=0),
         [
             histogram.finish(count, *span, affine)

@@ -1,4 +1,4 @@
-"""Saturation, asymmetric saturation and sparsity: the definitions, and sums that give them.
+"""Saturation, asymmetric saturation and sparsity: the definitions, and moments that give them.
 
 For the output `a` of an activation and the output `g` of its block, with `M` elements a channel:
 
@@ -10,11 +10,11 @@ For the output `a` of an activation and the output `g` of its block, with `M` el
 | empirical saturation | `mean(abs(g) / max abs(g) of its channel)`                            |
 | sparsity             | `1 - empirical saturation`                                            |
 
-All come from sums over the elements of a channel that are additive over batches and replicas.
-The powers are taken of `(a - shift) * scale` with one shift and scale for all batches, near the
-channel's mean and one over its range: sums of raw powers cancel where a channel saturates.
+All come from moments of the channels about their means, which are merged over batches and
+replicas: sums of raw powers cancel where a channel saturates.
 
-Reference: equations 1 to 4, section 5.2 and Algorithms 1 and 2 of the paper.
+Reference: equations 1 to 4, section 5.2 and Algorithms 1 and 2 of the paper; Pébay, "Formulas for
+robust, one-pass parallel computation of covariances and arbitrary-order statistical moments", 2008.
 """
 
 import dataclasses
@@ -28,85 +28,82 @@ from keras_bnact import records
 FIGURES = ("saturation", "skewness", "sparsity")
 
 
-def terms(
-    x: Any, shift: Any, scale: Any, output_scale: Any = None, output_offset: Any = None
-) -> tuple[Any, ...]:
-    """What is summed over a channel's elements; arrays or tensors of any library.
-
-    Args:
-        x: Activations, channels last.
-        shift, scale: A number for each channel: `z = (x - shift) * scale`.
-        output_scale, output_offset: The block's output is `output_scale * z + output_offset`;
-            None if it is the activation's.
-
-    Returns:
-        `z`, `z**2`, `z**3`, `abs(x)` and, for a block's output of its own, its absolute value.
-
-    Example:
-
-    >>> import numpy as np
-    >>> from keras_bnact.statistics import terms
-    >>> [float(t) for t in terms(np.array(-0.5), shift=0.5, scale=2.0)]
-    [-2.0, 4.0, -8.0, 0.5]
-    """
-    z = (x - shift) * scale
-    square = z * z
-    powers = (z, square, square * z, abs(x))
-    return powers if output_scale is None else (*powers, abs(output_scale * z + output_offset))
-
-
 @dataclasses.dataclass
-class ChannelSums:
-    """Additive state of many channels, in float64.
+class ChannelMoments:
+    """What the elements of many channels come to, in float64; `+` merges two sets of elements.
 
     Args:
-        added: The sums, of shape `(6, channels)`: the number of elements, then those of `terms`,
-            of which the last is of the block's output.
-        minimum, maximum: Of the activation, of shape `(channels,)`.
+        count: Number of elements.
+        mean: Of the activation, as the next ones.
+        second, third: Sums of `(a - mean)**2` and `(a - mean)**3`.
+        absolute, output_absolute: Sums of the absolute values of the activation and of the
+            block's output.
+        minimum, maximum: Of the activation.
+
+    All are of shape `(channels,)`.
 
     Example:
 
     >>> import numpy as np
-    >>> from keras_bnact.statistics import ChannelSums
-    >>> one, other = (ChannelSums.of(np.full((n, 3), 2.0), shift=0.0, scale=1.0) for n in (4, 5))
-    >>> (one + other).added[:2]
-    array([[ 9.,  9.,  9.],
-           [18., 18., 18.]])
+    >>> from keras_bnact.statistics import ChannelMoments
+    >>> merged = ChannelMoments.of(np.array([[1.0], [3.0]])) + ChannelMoments.of(np.array([[5.0]]))
+    >>> float(merged.mean[0]), float(merged.second[0]), float(merged.third[0])
+    (3.0, 8.0, 0.0)
+
+    Reference: equations 3.1 and 3.2 of Pébay (2008).
     """
 
-    added: np.ndarray
+    count: np.ndarray
+    mean: np.ndarray
+    second: np.ndarray
+    third: np.ndarray
+    absolute: np.ndarray
+    output_absolute: np.ndarray
     minimum: np.ndarray
     maximum: np.ndarray
 
     @classmethod
-    def of(cls, x: np.ndarray, shift: Any, scale: Any) -> "ChannelSums":
-        """The sums of an array of shape `(elements, channels)`; the block's output is its own."""
-        sums = [t.sum(axis=0) for t in terms(x, shift, scale)]
-        count = np.full(x.shape[1], len(x), "float64")
-        return cls(np.stack([count, *sums, sums[-1]]), x.min(axis=0), x.max(axis=0))
-
-    def __add__(self, other: "ChannelSums") -> "ChannelSums":
-        return ChannelSums(
-            self.added + other.added,
-            np.minimum(self.minimum, other.minimum),
-            np.maximum(self.maximum, other.maximum),
+    def of(cls, x: np.ndarray) -> "ChannelMoments":
+        """Those of an array of shape `(elements, channels)`; the block's output is its own."""
+        mean = x.mean(axis=0)
+        deviation, absolute = x - mean, np.abs(x).sum(axis=0)
+        return cls(
+            count=np.full(x.shape[1], len(x), "float64"),
+            mean=mean,
+            second=(deviation**2).sum(axis=0),
+            third=(deviation**3).sum(axis=0),
+            absolute=absolute,
+            output_absolute=absolute,
+            minimum=x.min(axis=0),
+            maximum=x.max(axis=0),
         )
 
-    def __getitem__(self, channels: slice) -> "ChannelSums":
-        return ChannelSums(self.added[:, channels], self.minimum[channels], self.maximum[channels])
-
-    def standardisation(self) -> tuple[np.ndarray, np.ndarray]:
-        """A shift and a scale for `terms`, from sums that were taken with shift 0 and scale 1.
-
-        The scale is a power of two, so that scaling rounds nothing.
-        """
+    def __add__(self, other: "ChannelMoments") -> "ChannelMoments":
         with np.errstate(all="ignore"):
-            shift = self.added[1] / self.added[0]
-            spread = self.maximum - self.minimum
-            usable = np.isfinite(spread) & (spread > 0)
-            scale = np.exp2(-np.floor(np.log2(np.where(usable, spread, 1.0))))
-        # Beyond this, what the first examples do not show would overflow when it is cubed.
-        return shift, np.clip(scale, 2.0**-30, 2.0**30)
+            return self._merged(other)
+
+    def _merged(self, other: "ChannelMoments") -> "ChannelMoments":
+        count, difference = self.count + other.count, other.mean - self.mean
+        product = self.count * other.count / count
+        crossed = (self.count * other.second - other.count * self.second) / count
+        return ChannelMoments(
+            count=count,
+            mean=self.mean + difference * other.count / count,
+            second=self.second + other.second + difference**2 * product,
+            third=self.third
+            + other.third
+            + difference**3 * product * (self.count - other.count) / count
+            + 3.0 * difference * crossed,
+            absolute=self.absolute + other.absolute,
+            output_absolute=self.output_absolute + other.output_absolute,
+            minimum=np.minimum(self.minimum, other.minimum),
+            maximum=np.maximum(self.maximum, other.maximum),
+        )
+
+    def __getitem__(self, channels: slice) -> "ChannelMoments":
+        return ChannelMoments(
+            *(getattr(self, field.name)[channels] for field in dataclasses.fields(self))
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -384,8 +381,7 @@ def describe(
         raise ValueError(f"The bound must be positive and finite, or None; got {bound}.")
     x = _channels_last(values)
     with np.errstate(all="ignore"):
-        shift, scale = ChannelSums.of(x, 0.0, 1.0).standardisation()
-        sums = ChannelSums.of(x, shift, scale)
+        moments = ChannelMoments.of(x)
         output_max = np.abs(x).max(axis=0)
         if output is not None:
             g = np.abs(_channels_last(output))
@@ -394,26 +390,23 @@ def describe(
                     f"The block's output has shape {np.shape(output)} and the activation "
                     f"{np.shape(values)}: give two of the same shape."
                 )
-            sums.added[-1], output_max = g.sum(axis=0), g.max(axis=0)
-    return summarize(name, activation, bound, sums, shift, scale, output_max)
+            moments.output_absolute, output_max = g.sum(axis=0), g.max(axis=0)
+    return summarize(name, activation, bound, moments, output_max)
 
 
 def summarize(
     name: str,
     activation: str,
     bound: float | None,
-    sums: ChannelSums,
-    shift: np.ndarray,
-    scale: np.ndarray,
+    moments: ChannelMoments,
     output_max: np.ndarray,
     histograms: Sequence[LayerHistogram] = (),
 ) -> LayerStatistics:
-    """The figures of one layer from the sums of its channels.
+    """The figures of one layer from the moments of its channels.
 
     Args:
         name, activation, bound, histograms: As in `LayerStatistics`.
-        sums: Of the layer's channels, taken with `shift` and `scale`.
-        shift, scale: As in `terms`.
+        moments: Of the layer's channels.
         output_max: Largest absolute value of the block's output in each channel.
 
     Returns:
@@ -422,29 +415,32 @@ def summarize(
     Example:
 
     >>> import numpy as np
-    >>> from keras_bnact.statistics import ChannelSums, summarize
-    >>> sums = ChannelSums.of(np.array([[-1.0], [1.0]]), shift=0.0, scale=1.0)
-    >>> summarize("conv1", "tanh", 1.0, sums, np.zeros(1), np.ones(1), np.ones(1)).saturation
+    >>> from keras_bnact.statistics import ChannelMoments, summarize
+    >>> moments = ChannelMoments.of(np.array([[-1.0], [1.0]]))
+    >>> summarize("conv1", "tanh", 1.0, moments, np.ones(1)).saturation
     1.0
     """
     with np.errstate(all="ignore"):
-        count, first, second, third, absolute, output_absolute = sums.added
-        largest = np.maximum(np.abs(sums.minimum), np.abs(sums.maximum))
-        finite = np.isfinite(sums.added).all(axis=0) & np.isfinite(largest + output_max)
-        constant = finite & (sums.minimum == sums.maximum)
-        mean = first / count
-        variance = np.where(constant, 0.0, np.maximum(second / count - mean**2, 0.0))
-        cubed = third / count - 3.0 * mean * second / count + 2.0 * mean**3
+        count = moments.count
+        largest = np.maximum(np.abs(moments.minimum), np.abs(moments.maximum))
+        values = [getattr(moments, field.name) for field in dataclasses.fields(moments)]
+        finite = np.isfinite(values).all(axis=0) & np.isfinite(output_max)
+        constant = finite & (moments.minimum == moments.maximum)
+        variance = np.where(constant, 0.0, np.maximum(moments.second / count, 0.0))
         factor = np.sqrt(count * (count - 1.0)) / (count - 2.0)
         skewed = (variance > 0.0) & (count > 2.0)
         per_channel = {
             "channel_saturation": (
-                _share(absolute, count, largest) if bound is None else absolute / (count * bound)
+                _share(moments.absolute, count, largest)
+                if bound is None
+                else moments.absolute / (count * bound)
             ),
-            "channel_skewness": np.where(skewed, factor * cubed / variance**1.5, 0.0),
-            "channel_sparsity": 1.0 - _share(output_absolute, count, output_max),
-            "channel_mean": np.where(constant, sums.minimum, shift + mean / scale),
-            "channel_std": np.sqrt(variance) / scale,
+            "channel_skewness": np.where(
+                skewed, factor * moments.third / count / variance**1.5, 0.0
+            ),
+            "channel_sparsity": 1.0 - _share(moments.output_absolute, count, output_max),
+            "channel_mean": np.where(constant, moments.minimum, moments.mean),
+            "channel_std": np.sqrt(variance),
             "channel_max": largest,
             "channel_output_max": output_max,
         }

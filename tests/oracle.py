@@ -7,11 +7,12 @@ from keras import ops
 
 from keras_bnact import measure
 
-# For layers deep in a network, whose float32 activations here come from other kernels.
-DEEP = {"atol": 1e-5, "skewness_atol": 1e-4}
+# For layers deep in a network, whose float32 activations here come from other kernels; and for what
+# is computed in half precision.
+DEEP, HALF = {"atol": 1e-5, "skewness_atol": 1e-4}, {}
 if keras.backend.backend() == "jax":
-    # XLA compiles a network as one, and not layer by layer.
-    DEEP = {"atol": 2e-5, "skewness_atol": 5e-4, "max_rtol": 1e-4}
+    # XLA compiles a network as one, and not layer by layer: within, it need not round to 16 bits.
+    DEEP = HALF = {"atol": 2e-5, "skewness_atol": 5e-4, "max_rtol": 1e-4}
 
 
 def as_float64(x):

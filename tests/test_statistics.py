@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from keras_bnact import statistics
-from keras_bnact.statistics import ChannelSums
+from keras_bnact.statistics import ChannelMoments
 
 # The paper's vectors are non-negative: absolute values of activations.
 vectors = st.lists(
@@ -123,16 +123,19 @@ def test_what_is_not_finite_is_not_averaged_away(bad):
     assert "NaN or infinity in 1 of 2 channels of array" in table
 
 
-def test_sums_of_parts_are_those_of_the_whole(rng):
-    values = rng.normal(size=(100, 3))
-    whole = ChannelSums.of(values, 0.5, 2.0)
-    parts = sum(
-        (ChannelSums.of(part, 0.5, 2.0) for part in (values[:7], values[7:60])),
-        ChannelSums.of(values[60:], 0.5, 2.0),
-    )
-    np.testing.assert_allclose(parts.added, whole.added)
-    np.testing.assert_array_equal(parts.minimum, whole.minimum)
-    np.testing.assert_array_equal(parts.maximum, whole.maximum)
+@pytest.mark.parametrize("mean", [0.0, 1e6])
+def test_moments_of_parts_are_those_of_the_whole(rng, mean):
+    values = mean + rng.gamma(2.0, size=(100, 3))
+    parts = [ChannelMoments.of(part) for part in (values[:7], values[7:60], values[60:])]
+    merged = parts[0] + parts[1] + parts[2]
+    np.testing.assert_allclose(merged.mean, values.mean(axis=0), rtol=1e-12)
+    for moment, order in ((merged.second, 2), (merged.third, 3)):
+        expected = 100 * scipy.stats.moment(values, order)
+        np.testing.assert_allclose(moment, expected, rtol=1e-7 if mean else 1e-12)
+    assert merged.count.tolist() == [100.0] * 3
+    np.testing.assert_allclose(merged.absolute, np.abs(values).sum(axis=0))
+    np.testing.assert_array_equal(merged.minimum, values.min(axis=0))
+    np.testing.assert_array_equal(merged.maximum, values.max(axis=0))
 
 
 def test_a_model_is_found_by_name_and_averaged_plainly():
