@@ -88,6 +88,18 @@ def test_figure_9_names_network_and_data_set(everything, draw):
     assert {axes.get_ylim()[0] for axes in drawing.figure.axes} == {0.0}
 
 
+def test_figure_9_has_room_for_what_was_run_alone(make_run, draw):
+    make_run("one", 0.5, model="vgg16", dataset="cifar10")
+    drawing = draw(9)
+    assert [axes.get_title() for axes in drawing.figure.axes] == ["VGG16, CIFAR-10"]
+    assert len(drawing.missing) == 7
+    # Another network on other images: their own rows and columns.
+    make_run("two", 0.5, model="mobilenet", dataset="tiny_imagenet")
+    titles = [axes.get_title() for axes in draw(9).figure.axes]
+    networks, images = ("VGG16", "MobileNet"), ("CIFAR-10", "Tiny ImageNet")
+    assert titles == [f"{network}, {name}" for network in networks for name in images]
+
+
 def colours(axes):
     return {line.get_label(): matplotlib.colors.to_hex(line.get_color()) for line in axes.lines}
 

@@ -82,15 +82,24 @@ def _datasets(results: Results) -> Drawing:
     ]
     names = {c: f"{MODELS.get(c.model, c.model.upper())}, {DATASETS[c.dataset]}" for c in cells}
     found, missing = groups(results, cells)
-    drawn, axes = style.new(12, 5.2, nrows=2, ncols=4, sharey="row")
+    # A row for each network and a column for each data set, as far as there are runs.
+    shown = [
+        cell
+        for cell in cells
+        if cell.model in {c.model for c in found} and cell.dataset in {c.dataset for c in found}
+    ]
+    nrows = len({cell.model for cell in shown})
+    ncols = len(shown) // nrows
+    size = (3.0 * ncols, 2.6 * nrows) if len(shown) > 1 else ()
+    drawn, axes = style.new(*size, nrows=nrows, ncols=ncols, sharey="row", squeeze=False)
     rows = []
-    for cell, axis in zip(cells, axes.flat, strict=True):
+    for cell, axis in zip(shown, axes.flat, strict=True):
         stand_in = results.dataset(cell.dataset)
         own = stand_in == cell.dataset
         axis.set_title(names[cell] if own else f"{names[cell]} ({stand_in})", fontsize=9)
         if cell in found:
-            shown = {cell: found[cell]}
-            rows += _lines(axis, shown, "skewness", names.__getitem__, legend=False)
+            one = {cell: found[cell]}
+            rows += _lines(axis, one, "skewness", names.__getitem__, legend=False)
             # The first of the row may be switched off.
             axis.tick_params(labelleft=True)
         else:
