@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from keras_bnact import _backends
+from keras_bnact import _backends, _keras_internals
 from keras_bnact._watching import Watch
 
 # For each model what it was made of, and by key what was compiled for that.
@@ -58,14 +58,14 @@ class _Parts:
     """What a model's compiled functions depend on."""
 
     def __init__(self, model: keras.Model):
-        layers = model._flatten_layers()
+        layers = _keras_internals.layers(model)
         activations = [vars(layer).get("activation") for layer in layers]
         objects = [*layers, *model.weights, *filter(callable, activations)]
         # A method is a new object each time.
         objects += [part.__self__ for part in objects if inspect.ismethod(part)]
         objects = [getattr(part, "__func__", part) for part in objects]
         # Made anew by `model.compile`.
-        objects += [getattr(model, name, None) for name in ("_compile_loss", "optimizer")]
+        objects += [_keras_internals.compiled_loss(model), getattr(model, "optimizer", None)]
         # Weak: the parts of a model may refer to it.
         self.objects = [weakref.ref(part) for part in objects if part is not None]
         self.settings = [
@@ -129,7 +129,7 @@ def forward(model: keras.Model, batch: Any, training: bool) -> Any:
 
 
 def check_built(model: keras.Model) -> None:
-    """Refuses what is no model or has no weights yet."""
+    """Refuses what is no model or has no weights yet, and a Keras that is not known."""
     if not isinstance(model, keras.Model):
         raise ValueError(
             f"Give a Keras model; got {type(model).__name__}. A saved one is loaded by "
@@ -140,6 +140,7 @@ def check_built(model: keras.Model) -> None:
             f"Model '{model.name}' is not built: call it on a batch, or give it an input shape, "
             "before it is measured."
         )
+    _keras_internals.check()
 
 
 @contextlib.contextmanager
@@ -153,7 +154,7 @@ def watched(watch: Watch, model: keras.Model) -> Iterator[None]:
 def _without_penalties(model: keras.Model) -> Iterator[None]:
     """Takes weight and activity regularizers off the model for the length of the block."""
     holders = [(variable, "regularizer") for variable in model.weights]
-    holders += [(layer, "activity_regularizer") for layer in model._flatten_layers()]
+    holders += [(layer, "activity_regularizer") for layer in _keras_internals.layers(model)]
     old = [(holder, name, getattr(holder, name, None)) for holder, name in holders]
     try:
         for holder, name, regularizer in old:

@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 
+from keras_bnact import _keras_internals
 from keras_bnact.layers import BoundedBlock
 
 ACTIVATION_LAYERS = (
@@ -28,8 +29,6 @@ ACTIVATION_LAYERS = (
 LEFT_OUT = ("linear", "softmax", "log_softmax")
 # What these call is called once for every time step.
 LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
-# With which functional models cast what they are called with.
-FUNCTIONAL_CASTS = "_convert_inputs_to_tensors"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,30 +104,31 @@ class Watch:
     @contextlib.contextmanager
     def installed(self, model: keras.Model) -> Iterator[None]:
         """Wraps what is watched of a model; puts everything back at the end of the block."""
-        layers = model._flatten_layers(include_self=False)
+        layers = _keras_internals.layers(model, include_self=False)
         self._in_blocks = {
             id(layer.activation) for layer in layers if isinstance(layer, BoundedBlock)
         }
         with contextlib.ExitStack() as originals:
 
             def replace(*arguments):
-                originals.enter_context(_replaced(*arguments))
+                originals.enter_context(_keras_internals.replaced(*arguments))
 
             for layer in layers:
                 # What Keras calls in the place of `call` once a layer is quantized.
                 quantized = getattr(layer, "quantization_mode", None) is not None
                 name = "quantized_call" if quantized else "call"
                 replace(layer, name, self._watched_call(layer, getattr(layer, name)))
-                replace(layer, "_dtype_policy", self._watched_policy(layer.dtype_policy))
+                policy = self._watched_policy(layer.dtype_policy)
+                replace(layer, _keras_internals.DTYPE_POLICY, policy)
             for layer in [model, *layers]:
                 if self._has_activation(layer):
                     function = self._watched_function(layer, layer.activation)
                     replace(layer, "activation", function)
-                # A Sequential model has one within.
-                functional = getattr(layer, "_functional", layer)
-                casts = getattr(functional, FUNCTIONAL_CASTS, None)
+                functional = _keras_internals.functional(layer)
+                # Other layers and models have none.
+                casts = getattr(functional, _keras_internals.INPUT_CASTS, None)
                 if casts is not None:
-                    replace(functional, FUNCTIONAL_CASTS, self._watched_casts(casts))
+                    replace(functional, _keras_internals.INPUT_CASTS, self._watched_casts(casts))
             yield
 
     @contextlib.contextmanager
@@ -220,22 +220,6 @@ class Watch:
             and not self._is_activation(layer)
             and not _left_out(function)
         )
-
-
-@contextlib.contextmanager
-def _replaced(layer: keras.layers.Layer, name: str, value: Any) -> Iterator[None]:
-    # Past Keras' own __setattr__, which would track the value.
-    own = vars(layer)
-    absent = object()
-    old = own.get(name, absent)
-    own[name] = value
-    try:
-        yield
-    finally:
-        if old is absent:
-            del own[name]
-        else:
-            own[name] = old
 
 
 def _left_out(activation: Any) -> bool:

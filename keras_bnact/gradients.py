@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_bnact import _backends, records
+from keras_bnact import _backends, _keras_internals, records
 from keras_bnact._batches import batches
 from keras_bnact._compilation import (
     check_built,
@@ -185,7 +185,7 @@ def _examples(batch: Any) -> int:
 def _with_labels(model: keras.Model, batch: Any) -> tuple[Any, ...]:
     """`(x, y)` or `(x, y, sample_weight)`; `(x,)` for a model whose loss needs no labels."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-    if y is None and model._compile_loss is not None:
+    if y is None and _keras_internals.compiled_loss(model) is not None:
         raise ValueError("The data holds no labels for the loss: give (x, y).")
     return tuple(part for part in (x, y, sample_weight) if part is not None)
 

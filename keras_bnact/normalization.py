@@ -73,7 +73,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         return (
             mask is None
-            and not self.renorm
+            # Which Keras has since 3.14.
+            and not getattr(self, "renorm", False)
             and len(inputs.shape) >= 2
             and self.axis in (-1, len(inputs.shape) - 1)
             and dtype == self.compute_dtype

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_bnact import _keras_internals
+
 
 class Backend(abc.ABC):
     """Programs that run a model, sums and gradients in them; the defaults are those of one device.
@@ -113,7 +115,10 @@ class Backend(abc.ABC):
 
 def state(model: keras.Model) -> list[keras.Variable]:
     """What running a model in training changes: all variables but weights, also frozen ones."""
-    layers = model._flatten_layers()
-    weights = {id(weight) for layer in layers for weight in layer._trainable_variables}
+    weights = {
+        id(weight)
+        for layer in _keras_internals.layers(model)
+        for weight in _keras_internals.own_trainable_weights(layer)
+    }
     variables = [v for v in model.non_trainable_variables if id(v) not in weights]
     return variables + model.metrics_variables

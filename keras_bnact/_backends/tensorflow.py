@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_bnact._backends import tensorflow_sums
 from keras_bnact._backends.base import Backend, state
+from keras_bnact._keras_internals import strategy
 
 
 class TensorFlow(Backend):
@@ -22,7 +23,7 @@ class TensorFlow(Backend):
 
     def trace(self, function: Callable, within: Callable, model: Any, specs: Any) -> None:
         def on_all(batch):
-            model.distribute_strategy.run(function, args=(batch,))
+            strategy(model).run(function, args=(batch,))
 
         with within(model):
             tf.function(on_all, autograph=False).get_concrete_function(_signature(specs))
@@ -30,7 +31,7 @@ class TensorFlow(Backend):
     def compile(
         self, function: Callable, within: Callable, model: Any, specs: Any, *arguments: Any
     ) -> Callable:
-        strategy = model.distribute_strategy
+        replicated = strategy(model)
         number = self.replicas(model)
 
         def on_share(batch, *arguments):
@@ -40,8 +41,8 @@ class TensorFlow(Backend):
             return function(batch, *arguments)
 
         def on_all(*arguments):
-            outputs = strategy.run(on_share, args=arguments)
-            return tf.nest.map_structure(strategy.experimental_local_results, outputs)
+            outputs = replicated.run(on_share, args=arguments)
+            return tf.nest.map_structure(replicated.experimental_local_results, outputs)
 
         signature = _signature((specs, *arguments))
         with within(model):
@@ -95,12 +96,11 @@ class TensorFlow(Backend):
                     replica.assign(tf.zeros_like(replica))
 
     def replicas(self, model: Any) -> int:
-        return model.distribute_strategy.num_replicas_in_sync
+        return strategy(model).num_replicas_in_sync
 
     def replicas_agree(self, model: Any) -> bool:
-        strategy = model.distribute_strategy
         for variable in model.non_trainable_weights:
-            first, *others = strategy.experimental_local_results(variable.value)
+            first, *others = strategy(model).experimental_local_results(variable.value)
             if not all(np.array_equal(first, other, equal_nan=True) for other in others):
                 return False
         return True
@@ -120,7 +120,7 @@ def _state(model: Any) -> list[Any]:
     return [
         replica
         for variable in state(model)
-        for replica in model.distribute_strategy.experimental_local_results(variable.value)
+        for replica in strategy(model).experimental_local_results(variable.value)
     ]
 
 
