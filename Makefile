@@ -9,7 +9,7 @@ RUNS ?= runs
 WORKERS ?= 2
 
 .PHONY: quickstart reproduce-small reproduce-long initial-weights test test-backends test-jax \
-	test-torch test-slow test-ray lint clean
+	test-torch test-oldest test-slow test-ray lint clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python -m train.run --width=0.25 --epochs=20 --run_dir=runs/quickstart
@@ -27,7 +27,7 @@ define reproduce
 	$(BIN)/python -m analysis.run --runs=$(RUNS)/$(1) --out=$(RUNS)/$(1)-report && exit $$failed
 endef
 
-# About three hours on two cores.
+# About four hours on two cores.
 reproduce-small: $(VENV)/installed
 	$(call reproduce,small)
 
@@ -57,7 +57,7 @@ test: $(VENV)/installed
 # TORCH names a build of PyTorch, such as one for the CPU alone.
 TORCH ?= torch
 BACKEND_TESTS := activations backends callbacks gradients histograms layers measuring models \
-	regularizers sites statistics
+	keras_internals regularizers sites statistics
 
 test-backends: test-jax test-torch
 
@@ -67,9 +67,19 @@ test-jax: $(VENV)/installed
 		$(BACKEND_TESTS:%=tests/test_%.py) tests/test_distribution.py tests/test_full_scale*.py
 
 test-torch: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[torch]" "$(TORCH)"
 	KERAS_BACKEND=torch $(BIN)/python -m pytest -n auto --dist worksteal \
 		$(BACKEND_TESTS:%=tests/test_%.py) tests/test_torch_twin.py
+
+# The library on the oldest Keras that setup.cfg accepts, which warns of its own way to load models.
+OLDEST := $(VENV)-oldest
+
+test-oldest:
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test]" \
+		"keras==3.10.*" "tensorflow==2.18.*"
+	$(OLDEST)/bin/python -m pytest -n auto --dist worksteal \
+		-W 'ignore:The structure of `inputs`:UserWarning' $(BACKEND_TESTS:%=tests/test_%.py)
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
@@ -83,7 +93,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(OLDEST) build dist *.egg-info
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \

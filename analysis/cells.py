@@ -216,7 +216,7 @@ def best(results: Sequence[Result], flagfiles: Sequence[Mapping[str, str]] = ())
         return None
     held_out = [group for group in found if group.results[0].held_out]
     whole = [group for group in found if group not in held_out] or found
-    choice = _choice(held_out)
+    choice = _choice(held_out, varied(whole))
 
     def rank(group):
         own = any(map(group.made_by, flagfiles))
@@ -233,12 +233,16 @@ def best(results: Sequence[Result], flagfiles: Sequence[Mapping[str, str]] = ())
     )
 
 
-def _choice(held_out: Sequence[Group]) -> dict[str, str]:
-    """What a search on held-out images has chosen of what it varied, in its last round."""
+def _choice(held_out: Sequence[Group], names: Sequence[str]) -> dict[str, str]:
+    """What a search on held-out images, in its last round, has chosen of the flags named.
+
+    Nothing of what it did not vary; whatever the scale that it was made at.
+    """
     if not held_out:
         return {}
     chosen = max(held_out, key=lambda group: (group.size, _chosen_by(group)))
-    return {name: chosen.flags[name] for name in _searched(held_out) if name in chosen.flags}
+    searched = {*_searched(held_out)} & {*names} & chosen.flags.keys()
+    return {name: chosen.flags[name] for name in searched}
 
 
 def _searched(groups: Sequence[Group]) -> list[str]:

@@ -2,19 +2,25 @@
 
 import argparse
 import csv
+import importlib.util
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from train.devices import native_messages_held_back
 from train.errors import UsageError, answered, of_files
+from train.native_messages import held_back
 
 DESCRIPTION = """\
 Reads the run directories of train.run below a folder, and writes every figure of the paper that
 they allow (PNG, SVG, and the numbers as CSV), every table (Markdown and CSV) and index.html.
 """
+
+
+# The figures that there are, and the kinds of file of each.
+NUMBERS = (1, *range(3, 19))
+SUFFIXES = (".png", ".svg", ".csv")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,86 +53,100 @@ def _run(options: argparse.Namespace) -> int:
         raise UsageError(f"--runs={options.runs} is no folder: name one that holds runs.")
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"--out={options.out} is no folder: name one to write to.")
+    numbers = _numbers(options.figures)
+    for module in ("jinja2", "matplotlib", "scipy"):
+        if importlib.util.find_spec(module) is None:
+            raise ModuleNotFoundError(name=module)
     # Here, since they import Keras and Matplotlib, which take longer than a mistake should.
-    with native_messages_held_back():
-        from analysis import results
+    with held_back():
+        from analysis import figures, results
         from analysis.cells import Results
 
-        chosen = _chosen(options.figures)
     with of_files(f"--runs={options.runs}"):
         found, problems = results.read(options.runs)
+        cells = Results(found)
+        drawn = [_drawn(figure, cells) for figure in figures.every() if figure.number in numbers]
+    items = [item for item, _ in drawn]
+    files = {name: content for _, contents in drawn for name, content in contents.items()}
+    files |= _tables_and_page(options.runs, cells, problems, items)
     with of_files(f"--out={options.out}"):
-        options.out.mkdir(parents=True, exist_ok=True)
-        drawn = _write(options, chosen, Results(found), problems)
+        _write(files, options.out)
     for problem in problems:
         print(f"left out: {problem}")
     finished = f"{len(found)} finished run{'s' * (len(found) != 1)}"
-    print(f"{finished}, {drawn} of {len(chosen)} figures: {options.out / 'index.html'}")
+    number = sum(item.svg is not None for item in items)
+    print(f"{finished}, {number} of {len(items)} figures: {options.out / 'index.html'}")
     return 0
 
 
-def _write(
-    options: argparse.Namespace, figures: Sequence[Any], cells: Any, problems: Sequence[str]
-) -> int:
-    """Writes figures, tables and the page; returns how many figures could be drawn."""
-    from analysis import overview, page, tables
-
-    items = [_draw(figure, cells, options.out) for figure in figures]
-    entries = tables.tables(cells)
-    for name, table in entries.items():
-        path = options.out / page.stem(name)
-        shown = [entry.cells() for entry in table]
-        path.with_suffix(".md").write_text(tables.markdown(tables.HEADINGS, shown))
-        _write_csv(path.with_suffix(".csv"), tables.CSV_HEADINGS, tables.with_all_digits(table))
-    runs = overview.overview(cells)
-    (options.out / "runs.md").write_text(tables.markdown(*runs))
-    _write_csv(options.out / "runs.csv", *runs)
-    html = page.render(options.runs, cells, problems, items, entries, runs)
-    (options.out / "index.html").write_text(html)
-    return sum(item.svg is not None for item in items)
-
-
-def _write_csv(path: Path, headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    with path.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([headings, *rows])
-
-
-def _chosen(numbers: str | None) -> list[Any]:
-    from analysis import figures
-
-    every = {str(figure.number): figure for figure in figures.every()}
-    if numbers is None:
-        return list(every.values())
-    for number in numbers.split(","):
-        if number not in every:
+def _numbers(given: str | None) -> list[int]:
+    """The figures that `--figures` names, by default all."""
+    if given is None:
+        return list(NUMBERS)
+    known = {str(number): number for number in NUMBERS}
+    for number in given.split(","):
+        if number not in known:
             raise UsageError(
-                f"--figures={numbers}: there is no figure {number!r}; give some of "
-                f"{','.join(every)}."
+                f"--figures={given}: there is no figure {number!r}; give some of {','.join(known)}."
             )
-    return [every[number] for number in numbers.split(",")]
+    return [known[number] for number in given.split(",")]
 
 
-def _draw(figure: Any, results: Any, out: Path) -> Any:
+def _drawn(figure: Any, results: Any) -> tuple[Any, dict[str, bytes | None]]:
+    """A figure for the page, and its files by name: None for one that is not to be there."""
     from analysis.figures import NotRunError
     from analysis.page import Item
 
-    path = out / f"figure{figure.number}"
+    stem = f"figure{figure.number}"
     try:
         drawing = figure.draw(results)
     except NotRunError:
         # Those of runs that were there before would stand beside "not run".
-        for suffix in (".png", ".svg", ".csv"):
-            path.with_suffix(suffix).unlink(missing_ok=True)
-        return Item(figure, path.name, None)
-    drawing.figure.savefig(path.with_suffix(".png"))
-    svg = io.BytesIO()
+        return Item(figure, stem, None), dict.fromkeys(f"{stem}{s}" for s in SUFFIXES)
+    png, svg = io.BytesIO(), io.BytesIO()
+    drawing.figure.savefig(png, format="png")
     drawing.figure.savefig(svg, format="svg", metadata={"Date": None})
-    path.with_suffix(".svg").write_bytes(svg.getvalue())
     # A deviation of one seed is none.
     rows = [["" if value != value else value for value in row.values()] for row in drawing.rows]
-    _write_csv(path.with_suffix(".csv"), list(drawing.rows[0]), rows)
+    numbers = _csv(list(drawing.rows[0]), rows)
     width = drawing.figure.get_figwidth()
-    return Item(figure, path.name, svg.getvalue(), width, drawing.groups, drawing.missing)
+    item = Item(figure, stem, svg.getvalue(), width, drawing.groups, drawing.missing)
+    contents = (png.getvalue(), svg.getvalue(), numbers)
+    return item, {f"{stem}{s}": content for s, content in zip(SUFFIXES, contents, strict=True)}
+
+
+def _tables_and_page(
+    runs: Path, results: Any, problems: Sequence[str], items: Sequence[Any]
+) -> dict[str, bytes]:
+    """The other files, by name."""
+    from analysis import overview, page, tables
+
+    files = {}
+    entries = tables.tables(results)
+    for name, table in entries.items():
+        shown = [entry.cells() for entry in table]
+        files[f"{page.stem(name)}.md"] = tables.markdown(tables.HEADINGS, shown).encode()
+        files[f"{page.stem(name)}.csv"] = _csv(tables.CSV_HEADINGS, tables.with_all_digits(table))
+    every_run = overview.overview(results)
+    files["runs.md"] = tables.markdown(*every_run).encode()
+    files["runs.csv"] = _csv(*every_run)
+    html = page.render(runs, results, problems, items, entries, every_run)
+    return files | {"index.html": html.encode()}
+
+
+def _csv(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([headings, *rows])
+    return text.getvalue().encode()
+
+
+def _write(files: Mapping[str, bytes | None], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        if content is None:
+            (folder / name).unlink(missing_ok=True)
+        else:
+            (folder / name).write_bytes(content)
 
 
 if __name__ == "__main__":

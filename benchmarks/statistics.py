@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-from train import devices
+from train import native_messages
 
 PROCESSES = flags.DEFINE_integer("processes", 5, "Processes for each network.", lower_bound=1)
 ROUNDS = flags.DEFINE_integer("rounds", 3, "Timed rounds of each process.", lower_bound=1)
@@ -174,7 +174,7 @@ def _in_a_process(function: Callable, *arguments: Any) -> Any:
 
 
 def _quietly(function: Callable, arguments: Sequence[Any]) -> Any:
-    with devices.native_messages_held_back():
+    with native_messages.held_back():
         import tensorflow as tf
 
         tf.config.list_logical_devices()

@@ -21,7 +21,7 @@ from typing import Any
 
 from absl import app, flags
 
-from train import devices
+from train import native_messages
 
 NETWORKS = ("vgg16_11", "mobilenet")
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
     """Prints a row for every network, width, order and phase as it is measured."""
     if len(arguments) > 1:
         raise app.UsageError(f"'{arguments[1]}' is no flag.")
-    with devices.native_messages_held_back():
+    with native_messages.held_back():
         import tensorflow as tf
 
         tf.config.list_logical_devices()

@@ -347,13 +347,14 @@ def _standardisation(x: Any) -> tuple[Any, Any]:
     A range of 0, or of what is not finite, counts as 1. The scale is a power of two, so that
     scaling rounds nothing.
     """
-    first = ops.cast(x[:FIRST], "float32")
+    # In float64: roundings of a channel that hardly varies are alike, and add up.
+    first = ops.cast(x[:FIRST], "float64")
     axes = tuple(range(len(x.shape) - 1))
     spread = ops.max(first, axes) - ops.min(first, axes)
     usable = ops.logical_and(ops.isfinite(spread), spread > 0.0)
     power = -ops.floor(ops.log2(ops.where(usable, spread, ops.ones_like(spread))))
     scale = ops.clip(ops.power(2.0, power), 1.0 / LARGEST_SCALE, LARGEST_SCALE)
-    return ops.mean(first, axes), scale
+    return ops.cast(ops.mean(first, axes), "float32"), ops.cast(scale, "float32")
 
 
 def _moments(result: dict[str, np.ndarray]) -> ChannelMoments:

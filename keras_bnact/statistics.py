@@ -50,7 +50,7 @@ class ChannelMoments:
     >>> float(merged.mean[0]), float(merged.second[0]), float(merged.third[0])
     (3.0, 8.0, 0.0)
 
-    Reference: equations 3.1 and 3.2 of Pébay (2008).
+    Reference: Pébay (2008), merging of two sets' moments of orders 2 and 3.
     """
 
     count: np.ndarray

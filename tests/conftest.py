@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train import devices
+from train import native_messages
 
 # Which a process that runs tests beside others inherits from the one that started it.
-os.environ.pop(devices.LOG_LEVEL, None)
+os.environ.pop(native_messages.LOG_LEVEL, None)
 # JAX's, for replicas.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
-with devices.native_messages_held_back():
+with native_messages.held_back():
     import keras
     import tensorflow as tf
 
@@ -101,7 +101,7 @@ def run_python():
     """Runs `python ARGUMENTS` from the checkout, as a user would."""
 
     def run(*arguments, timeout=300, **environment):
-        inherited = {k: v for k, v in os.environ.items() if k != devices.LOG_LEVEL}
+        inherited = {k: v for k, v in os.environ.items() if k != native_messages.LOG_LEVEL}
         return subprocess.run(
             [sys.executable, *map(str, arguments)],
             cwd=ROOT,

@@ -121,10 +121,22 @@ def test_roundings_of_a_channel_that_does_not_vary_do_not_add_up():
     assert layer.channel_sparsity.min() >= 0.0
 
 
+def test_a_channel_that_hardly_varies(rng):
+    """Summed in float32, the mean of like values is off by more than they vary."""
+    x = (0.9 + 1e-6 * rng.gamma(2.0, size=(20, 64, 64, 2))).astype("float32")
+    model = keras.Sequential([keras.Input((64, 64, 2)), layers.ReLU()])
+    (layer,) = measure(model, x, batch_size=10)
+    a = x.astype("float64").reshape(-1, 2)
+    np.testing.assert_allclose(layer.channel_std, a.std(axis=0), rtol=1e-5)
+    expected = scipy.stats.skew(a, bias=False)
+    np.testing.assert_allclose(layer.channel_skewness, expected, rtol=1e-4)
+
+
 @pytest.mark.parametrize("shape", [(3,), (64, 64, 2)], ids=str)
 def test_first_examples_unlike_the_others(rng, shape):
     x = rng.uniform(0, 1, (200, *shape)).astype("float32")
-    x[:100] *= 1e-13
+    for begin in range(0, 200, 50):
+        x[begin : begin + 8] *= 1e-13
     model = keras.Sequential([keras.Input(shape), layers.ReLU()])
     assert_measured(measure(model, x, batch_size=50)[0], x.astype("float64"), bound=None)
 

@@ -105,8 +105,8 @@ MAY_IMPORT = {
         "keras_bnact.activations",
         "keras_bnact.records",
         "keras_bnact.statistics",
-        "train.devices",
         "train.errors",
+        "train.native_messages",
     ],
     "train/**/*.py": [
         "keras_bnact.BoundedBlock",
@@ -227,8 +227,18 @@ def test_the_wheel_holds_the_library_alone(tmp_path):
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", source]
     subprocess.run([*command, "--wheel-dir", tmp_path], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("keras_bnact-*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
+    archive = zipfile.ZipFile(wheel)
+    names = archive.namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"keras_bnact"}
     assert "keras_bnact/py.typed" in names
     assert "keras_bnact/models/vgg.py" in names
     assert any(name.endswith("LICENSE") for name in names)
+    (metadata,) = (name for name in names if name.endswith("METADATA"))
+    needed = [
+        line.removeprefix("Requires-Dist: ")
+        for line in archive.read(metadata).decode().splitlines()
+        if line.startswith("Requires-Dist: ")
+    ]
+    # The backend is an extra.
+    assert [name for name in needed if "extra ==" not in name] == ["keras>=3.10", "numpy"]
+    assert not [name for name in needed if "tensorflow" in name and 'extra == "jax"' in name]

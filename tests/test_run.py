@@ -16,7 +16,7 @@ from conftest import SMALL_RUN as SMALL
 from test_options import MISTAKES
 
 from keras_bnact import measure, measure_gradients
-from train import options, run, schedule
+from train import native_messages, options, run, schedule
 
 MEASURED = ["--epochs=4", "--statistics_every=2"]
 
@@ -39,7 +39,7 @@ def finished(tmp_path_factory):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
+        env={k: v for k, v in os.environ.items() if k != native_messages.LOG_LEVEL},
     )
     assert process.returncode == 0, process.stderr
     return run_dir, process

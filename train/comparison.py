@@ -11,6 +11,7 @@ from typing import Any
 
 import rich.console
 import rich.table
+import rich.text
 
 from train import run_directory
 from train.grid import Run
@@ -108,16 +109,20 @@ def report(rows: Sequence[Row]) -> str:
     parts = list(rows[0].accuracies)
     table = rich.table.Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for name in rows[0].settings:
-        table.add_column(name)
+        table.add_column(rich.text.Text(name))
     for name in ("runs", *(f"{part} accuracy" for part in parts)):
         table.add_column(name, justify="right")
     for row in rows:
         finished = len(row.accuracies["test"])
         runs = str(row.runs) if finished == row.runs else f"{finished} of {row.runs}"
-        table.add_row(*row.settings.values(), runs, *map(_shown, row.accuracies.values()))
+        cells = (*row.settings.values(), runs, *map(_shown, row.accuracies.values()))
+        # As they are: a string would be taken for markup.
+        table.add_row(*map(rich.text.Text, cells))
     # As wide as it is, wherever it goes to.
-    console = rich.console.Console(file=io.StringIO(), width=10_000)
-    console.print(table)
+    console = rich.console.Console(
+        file=io.StringIO(), width=10_000, force_terminal=False, color_system=None
+    )
+    console.print(table, markup=False, emoji=False, highlight=False)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
 

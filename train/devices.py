@@ -1,16 +1,12 @@
 """Starts TensorFlow: quietly, on the devices that the flags ask for."""
 
-import contextlib
 import os
-import sys
-import tempfile
-from collections.abc import Iterator
 from typing import Any
 
+from train import native_messages
 from train.errors import UsageError
 from train.options import check_batch_size
 
-LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 DEFAULT_CPU_REPLICAS = 2
 
 
@@ -29,7 +25,7 @@ def start(options: Any) -> Any:
             f"train.run trains with TensorFlow, and KERAS_BACKEND is {backend}: unset it, or "
             "set it to tensorflow."
         )
-    with native_messages_held_back():
+    with native_messages.held_back():
         import keras
         import tensorflow as tf
 
@@ -80,31 +76,3 @@ def _strategy(options: Any, gpus: int) -> Any:
         [f"CPU:{i}" for i in range(replicas)],
         cross_device_ops=tf.distribute.ReductionToOneDevice(),
     )
-
-
-@contextlib.contextmanager
-def native_messages_held_back() -> Iterator[None]:
-    """Keeps what TensorFlow's native code says of itself at start-up off the screen.
-
-    It writes to the file descriptor before any setting of ours counts. What it said is shown
-    if the block fails, and nothing is held back where the user has set the log level.
-    """
-    if LOG_LEVEL in os.environ:
-        yield
-        return
-    os.environ[LOG_LEVEL] = "2"
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except UsageError:
-            raise
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)

@@ -57,10 +57,13 @@ def of_files(subject: str) -> Iterator[None]:
         subject: Begins the sentence: the flag that named the place, say.
 
     Raises:
-        UsageError: For an `OSError`, or text that is none.
+        UsageError: For an `OSError`, or bytes that are no text.
     """
     try:
         yield
+    except BrokenPipeError:
+        # Of what is printed, which is no file's.
+        raise
     except (OSError, UnicodeError) as error:
         raise UsageError(f"{subject}: {' '.join(str(error).split())}.") from error
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from train import datasets, errors, options, run_directory
+from train import datasets, errors, native_messages, options, run_directory
 from train.run_directory import RunDirectory, State
 
 
@@ -30,7 +30,8 @@ def _run(arguments: Sequence[str]) -> int:
     if directory.state(flags.overwrite) is State.FINISHED:
         print(f"{directory.path} holds this run, finished; --overwrite trains it anew.")
         with errors.of_files(f"--run_dir={directory.path}"):
-            _report(directory.read_json(run_directory.SUMMARY), directory)
+            summary = directory.read_json(run_directory.SUMMARY)
+        _report(summary, directory)
         return 0
 
     # From here on TensorFlow is needed, which takes seconds to import.
@@ -74,9 +75,7 @@ def _report(summary: dict[str, Any], directory: RunDirectory) -> None:
 def _layers(directory: RunDirectory) -> str:
     """The table of the layers after the last epoch."""
     # Here, since it imports Keras, which takes longer than a mistake should.
-    from train import devices
-
-    with devices.native_messages_held_back():
+    with native_messages.held_back():
         from keras_bnact import records, statistics
 
     layers = records.parsed(directory.read_csv(run_directory.STATISTICS))

@@ -77,6 +77,10 @@ class RunDirectory:
                 holds files that a new run would have to be mixed with.
             InUseError: If another process works on the run.
         """
+        with self._files():
+            return self._state(overwrite)
+
+    def _state(self, overwrite: bool) -> State:
         existing = self.path
         while not os.path.lexists(existing):
             existing = existing.parent
@@ -202,8 +206,7 @@ class RunDirectory:
         )
 
     def _refuse_other_flags(self) -> None:
-        with self._files():
-            old = _by_name((self.path / FLAGS).read_text())
+        old = _by_name((self.path / FLAGS).read_text())
         new = _by_name(self.flags_text)
         names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
         if new.get("--dataset") != "image_folder":

@@ -153,7 +153,8 @@ def _runs(path: Path, precision: str, common: Sequence[str]) -> list[grid.Run]:
                     f"--{name}={run.flags[name].value} is train.run's; here it is {value}"
                     f"{' with --precision=' + precision if name == 'mixed_precision' else ''}."
                 )
-        image_folder.check(run.flags)
+        with errors.of_files(f"--data_dir={run.flags.data_dir}"):
+            image_folder.check(run.flags)
         size = run.flags.image_size or image_folder.DEFAULT_SIZE
         if size > image_folder.SMALL_IMAGE:
             raise UsageError(

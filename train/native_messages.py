@@ -1,0 +1,39 @@
+"""What the native code of Keras' backend says of itself, kept off the screen."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from train.errors import UsageError
+
+LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Keeps what TensorFlow's native code says of itself at start-up off the screen.
+
+    It writes to the file descriptor before any setting of ours counts. What it said is shown
+    if the block fails, and nothing is held back where the user has set the log level.
+    """
+    if LOG_LEVEL in os.environ:
+        yield
+        return
+    os.environ[LOG_LEVEL] = "2"
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except UsageError:
+            raise
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
