@@ -49,10 +49,12 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if not options.runs.is_dir():
-        raise UsageError(f"--runs={options.runs} is no folder: name one that holds runs.")
-    if options.out.exists() and not options.out.is_dir():
-        raise UsageError(f"--out={options.out} is no folder: name one to write to.")
+    with of_files(f"--runs={options.runs}"):
+        if not options.runs.is_dir():
+            raise UsageError(f"--runs={options.runs} is no folder: name one that holds runs.")
+    with of_files(f"--out={options.out}"):
+        if options.out.exists() and not options.out.is_dir():
+            raise UsageError(f"--out={options.out} is no folder: name one to write to.")
     numbers = _numbers(options.figures)
     for module in ("jinja2", "matplotlib", "scipy"):
         if importlib.util.find_spec(module) is None:

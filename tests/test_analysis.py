@@ -620,6 +620,8 @@ def test_every_published_number_is_in_a_table():
         (["--runs=nowhere", "--out=x"], "--runs=nowhere is no folder"),
         (["--runs=.", "--out=x", "--figures=2"], "there is no figure '2'; give some of 1,3,4"),
         (["--runs=.", "--out=x", "--figure=3"], "--figure=3"),
+        ([f"--runs={'x' * 300}", "--out=x"], "File name too long"),
+        (["--runs=.", f"--out={'x' * 300}"], "File name too long"),
     ],
 )
 def test_a_mistake_is_one_sentence(arguments, expected, tmp_path, monkeypatch, capsys):

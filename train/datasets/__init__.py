@@ -53,14 +53,14 @@ def check(options: Any) -> None:
     Raises:
         UsageError: Saying what is missing.
     """
-    if options.data_dir is not None and not Path(options.data_dir).is_dir():
-        raise UsageError(
-            f"--data_dir={options.data_dir} is no folder: name the one that holds the images, "
-            "or make it first to have TensorFlow Datasets keep them there."
-        )
-    module = _module(options.dataset)
-    if hasattr(module, "check"):
-        with of_files(f"--data_dir={options.data_dir}"):
+    with of_files(f"--data_dir={options.data_dir}"):
+        if options.data_dir is not None and not Path(options.data_dir).is_dir():
+            raise UsageError(
+                f"--data_dir={options.data_dir} is no folder: name the one that holds the images, "
+                "or make it first to have TensorFlow Datasets keep them there."
+            )
+        module = _module(options.dataset)
+        if hasattr(module, "check"):
             module.check(options)
 
 
