@@ -5,7 +5,7 @@ import pytest
 
 from keras_bnact import measure, models
 from train import measurements
-from train.options import MODELS
+from train.names import MODELS
 
 
 @pytest.mark.parametrize(
