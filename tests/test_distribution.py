@@ -16,7 +16,7 @@ import jax
 import one_process
 from one_process import make_model
 
-from keras_bnact import Histogram, measure, measure_gradients
+from keras_bnact import Histogram, _keras_internals, measure, measure_gradients
 
 
 @pytest.fixture
@@ -92,6 +92,25 @@ def test_devices_share_a_batch(on_devices, monkeypatch):
     measure(model, make_data(26), batch_size=16)
     # The last ten examples are everyone's.
     assert [shape[0] for shape in placed] == [4, 10]
+
+
+def test_a_layout_of_weights_is_the_models_alone(on_devices):
+    """The small model by which Keras is tried has weights that do not fit it."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, activation="tanh")])
+    data = np.random.default_rng(0).normal(size=(16, 3)).astype("float32")
+    expected = measure(model, data)[0]
+    mesh = keras.distribution.DeviceMesh((1, 4), ["batch", "model"], [f"cpu:{i}" for i in range(4)])
+    layout = keras.distribution.LayoutMap(mesh)
+    layout[".*kernel"] = (None, "model")
+    keras.distribution.set_distribution(
+        keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
+    )
+    shared = keras.models.clone_model(model)
+    shared.set_weights(model.get_weights())
+    _keras_internals.check.cache_clear()
+    found = measure(shared, data)[0]
+    np.testing.assert_allclose(found.channel_skewness, expected.channel_skewness, rtol=1e-5)
+    assert keras.distribution.distribution().batch_dim_name == "batch"
 
 
 def test_a_model_that_moves_to_other_devices_is_measured_there():

@@ -9,10 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import rich.console
-import rich.table
-import rich.text
-
 from train import run_directory
 from train.grid import Run
 from train.run_directory import RunDirectory
@@ -106,6 +102,11 @@ def write(rows: Sequence[Row], folder: Path) -> None:
 
 def report(rows: Sequence[Row]) -> str:
     """The table for people."""
+    # Here, since its import takes as long as all else that a mistake waits for.
+    import rich.console
+    import rich.table
+    import rich.text
+
     parts = list(rows[0].accuracies)
     table = rich.table.Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for name in rows[0].settings:

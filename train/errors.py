@@ -22,6 +22,7 @@ EXTRAS = {
     "matplotlib": "analysis",
     "PIL": "jax",
     "ray": "ray",
+    "rich": "train",
     "scipy": "analysis",
     "sklearn": "train",
     "tensorboard": "train",
