@@ -64,7 +64,7 @@ test-backends: test-jax test-torch
 test-jax: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[jax]"
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n auto --dist worksteal \
-		$(BACKEND_TESTS:%=tests/test_%.py) tests/test_distribution.py tests/test_full_scale*.py
+		$(BACKEND_TESTS:%=tests/test_%.py) tests/test_distribution.py tests/test_jax_*.py
 
 test-torch: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[torch]" "$(TORCH)"

@@ -13,7 +13,6 @@ SCALE = (
     "batch_size",
     "image_size",
     "data_dir",
-    "mixed_precision",
     "precision",
 )
 # Flags in which runs that are compared may differ, and which are told where they do.

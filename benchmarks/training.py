@@ -66,7 +66,7 @@ def _compare(name: str, width: float, order: str) -> None:
     import keras
     import numpy as np
 
-    from train import network
+    from train.training import network
 
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)

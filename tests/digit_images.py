@@ -5,7 +5,7 @@ from pathlib import Path
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from examples.full_scale.images import Images
+from train.data.images import Images
 
 # A network small enough for seconds.
 SMALL = ["--model=vgg16_8", "--width=0.05", "--batch_size=32"]

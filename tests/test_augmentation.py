@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from train import augmentation
+from train.data import augmentation
 
 SIZE, PADDING = 8, 2
 
@@ -77,17 +77,17 @@ def test_random_resized_crop_flips_half_of_the_images():
     assert 30 < mirrored < 70
 
 
-def test_centre_crop_keeps_the_aspect_ratio():
-    image = np.zeros((60, 100, 3), "uint8")
-    image[:, 15:85] = 200
-    np.testing.assert_array_equal(augmentation.centre_crop(encode(image, "png"), 30, 1.0), 200)
-    wider = augmentation.centre_crop(encode(image, "png"), 60, 1.0).numpy()
-    np.testing.assert_array_equal(wider, image[:, 20:80])
-
-
-def test_an_image_of_the_right_size_is_left_alone(rng):
-    image = rng.integers(0, 256, (32, 32, 3)).astype("uint8")
-    np.testing.assert_array_equal(augmentation.centre_crop(encode(image, "png"), 32, 1.0), image)
+def test_centre_crop_is_the_middle_and_keeps_the_aspect_ratio():
+    # 64 x 112 pixels become 256 x 448, of which 224 x 224 are cut out: in the image's own pixels,
+    # 56 x 56, rows 4 to 60 and columns 28 to 84.
+    rows, columns = np.mgrid[:64, :112]
+    image = np.stack([2 * rows, 2 * columns, 0 * rows], -1).astype("uint8")
+    crop = augmentation.centre_crop(encode(image, "png"), 224).numpy().astype(float)
+    assert crop.shape == (224, 224, 3)
+    for axis, channel, begin in ((0, 0, 4), (1, 1, 28)):
+        expected = 2 * (begin - 0.5 + (np.arange(224) + 0.5) / 4)
+        shown = np.moveaxis(crop[..., channel], axis, -1)
+        np.testing.assert_allclose(shown, np.broadcast_to(expected, (224, 224)), atol=0.51)
 
 
 def test_greyscale_is_repeated():

@@ -15,7 +15,8 @@ import tensorflow as tf
 from conftest import SHARED_DATA
 from sklearn.datasets import load_digits
 
-from train import datasets, subsets
+from train import data
+from train.data import subsets
 from train.errors import UsageError
 
 TINY = SHARED_DATA / "tiny-imagenet-200-sample.tar.xz"
@@ -38,7 +39,7 @@ def first_batch(source):
 
 
 def test_digits():
-    images = datasets.load(options("digits"))
+    images = data.load(options("digits"))
     assert (len(images.train), len(images.test)) == (1437, 360)
     assert (images.classes, images.size, images.flip) == (10, 32, False)
     counts = np.bincount(images.test.labels)
@@ -58,7 +59,7 @@ def test_digits():
 
 def test_subset_and_held_out_part_are_the_same_every_time():
     flags = options("digits", train_examples=200, test_examples=50, validation_fraction=0.25)
-    one, two = datasets.load(flags), datasets.load(flags)
+    one, two = data.load(flags), data.load(flags)
     assert (len(one.train), len(one.validation), len(one.test)) == (150, 50, 50)
     np.testing.assert_array_equal(one.train.images, two.train.images)
     np.testing.assert_array_equal(one.validation.images, two.validation.images)
@@ -67,7 +68,7 @@ def test_subset_and_held_out_part_are_the_same_every_time():
 
 def test_a_batch_larger_than_the_training_set_is_refused():
     with pytest.raises(UsageError, match="--batch_size=64 is larger than the training set of 50"):
-        datasets.load(options("digits", train_examples=50, batch_size=64))
+        data.load(options("digits", train_examples=50, batch_size=64))
 
 
 @pytest.fixture
@@ -89,8 +90,8 @@ def folder(tmp_path, rng):
 
 def test_image_folder(folder):
     flags = options("image_folder", data_dir=str(folder), image_size=48)
-    datasets.check(flags)
-    images = datasets.load(flags)
+    data.check(flags)
+    images = data.load(flags)
     assert (len(images.train), len(images.test)) == (8, 8)
     assert (images.classes, images.size) == (2, 48)
     batch, labels = first_batch(images.train)
@@ -100,7 +101,7 @@ def test_image_folder(folder):
 
 def test_large_images_of_a_folder_are_read_while_training(folder):
     flags = options("image_folder", data_dir=str(folder), image_size=96)
-    images = datasets.load(flags)
+    images = data.load(flags)
     batches = images.train.training_batches(4, range(2), seed=0, flip=True).as_numpy_iterator()
     shown = list(batches)
     assert len(shown) == 4
@@ -116,10 +117,10 @@ def test_a_subset_of_a_folder_is_that_of_all_its_images(tmp_path):
         (tmp_path / part / name).mkdir(parents=True, exist_ok=True)
         image = np.full((32, 32, 3), 5 * grey, "uint8")
         tf.io.write_file(str(tmp_path / part / name / f"{grey}.png"), tf.io.encode_png(image))
-    whole = datasets.load(options("image_folder", data_dir=str(tmp_path)))
+    whole = data.load(options("image_folder", data_dir=str(tmp_path)))
     counts = {"train_examples": 14, "test_examples": 6}
     flags = options("image_folder", data_dir=str(tmp_path), validation_fraction=0.3, **counts)
-    images = datasets.load(flags)
+    images = data.load(flags)
     train, held_out = subsets.hold_out(subsets.balanced(whole.train, 14, ""), 0.3)
     test = subsets.balanced(whole.test, 6, "")
     for ours, expected in zip(
@@ -134,7 +135,7 @@ def test_a_cut_short_image_is_named_before_training(folder):
     path.write_bytes(path.read_bytes()[:300])
     for size in (48, 96):
         with pytest.raises(UsageError, match=r"dog/1\.JPG is no JPEG or PNG image"):
-            datasets.load(options("image_folder", data_dir=str(folder), image_size=size))
+            data.load(options("image_folder", data_dir=str(folder), image_size=size))
 
 
 def spoil_missing(folder):
@@ -196,14 +197,14 @@ def spoil_dangling_link(folder):
 def test_a_spoilt_folder_is_refused(folder, spoil):
     expected = spoil(folder)
     with pytest.raises(UsageError, match=expected):
-        datasets.check(options("image_folder", data_dir=str(folder)))
+        data.check(options("image_folder", data_dir=str(folder)))
 
 
 def test_no_folder_at_all_is_refused(tmp_path):
     with pytest.raises(UsageError, match="needs --data_dir"):
-        datasets.check(options("image_folder"))
+        data.check(options("image_folder"))
     with pytest.raises(UsageError, match="nowhere is no folder"):
-        datasets.check(options("cifar10", data_dir=str(tmp_path / "nowhere")))
+        data.check(options("cifar10", data_dir=str(tmp_path / "nowhere")))
 
 
 def test_an_incomplete_tiny_imagenet_is_refused_and_then_completed(tmp_path):
@@ -212,9 +213,9 @@ def test_an_incomplete_tiny_imagenet_is_refused_and_then_completed(tmp_path):
     (root / "train" / "n01").rename(tmp_path / "aside")
     flags = options("tiny_imagenet", data_dir=str(tmp_path))
     with pytest.raises(UsageError, match="n01/images holds no JPEG"):
-        datasets.load(flags)
+        data.load(flags)
     (tmp_path / "aside").rename(root / "train" / "n01")
-    check_tiny(datasets.load(flags), root)
+    check_tiny(data.load(flags), root)
 
 
 @pytest.fixture(scope="module", params=["made", "real"])
@@ -282,10 +283,10 @@ def decoded(path):
 
 def test_tiny_imagenet_from_its_folder(tiny_folder):
     flags = options("tiny_imagenet", data_dir=str(tiny_folder))
-    check_tiny(datasets.load(flags), tiny_folder / "tiny-imagenet-200")
+    check_tiny(data.load(flags), tiny_folder / "tiny-imagenet-200")
     # Prepared now, so that the folder is needed no more.
     (tiny_folder / "tiny-imagenet-200").rename(tiny_folder / "elsewhere")
-    check_tiny(datasets.load(flags), tiny_folder / "elsewhere")
+    check_tiny(data.load(flags), tiny_folder / "elsewhere")
     (tiny_folder / "elsewhere").rename(tiny_folder / "tiny-imagenet-200")
 
 
@@ -294,7 +295,7 @@ def test_tiny_imagenet_from_its_archive(tiny_folder, tmp_path):
     with zipfile.ZipFile(tmp_path / "tiny-imagenet-200.zip", "w") as archive:
         for path in root.rglob("*"):
             archive.write(path, path.relative_to(tiny_folder))
-    images = datasets.load(options("tiny_imagenet", data_dir=str(tmp_path)))
+    images = data.load(options("tiny_imagenet", data_dir=str(tmp_path)))
     check_tiny(images, root)
 
 
@@ -306,7 +307,7 @@ def test_a_data_set_that_cannot_be_had_is_one_sentence(name, tmp_path, monkeypat
     monkeypatch.setattr(urllib.request, "urlopen", no_network)
     for place in (tmp_path, tmp_path / "new"):
         with pytest.raises(UsageError) as error:
-            datasets.load(options(name, data_dir=str(place)))
+            data.load(options(name, data_dir=str(place)))
         message = str(error.value)
         assert "\n" not in message
         assert str(place) in message
@@ -316,7 +317,7 @@ def test_a_data_set_that_cannot_be_had_is_one_sentence(name, tmp_path, monkeypat
 
 def test_imagenet_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"ILSVRC2012_img_train\.tar and .*/downloads/manual"):
-        datasets.check(options("imagenet2012", data_dir=str(tmp_path)))
+        data.check(options("imagenet2012", data_dir=str(tmp_path)))
 
 
 def test_half_a_download_is_removed_and_a_whole_one_kept(tmp_path, monkeypatch):
@@ -334,7 +335,7 @@ def test_half_a_download_is_removed_and_a_whole_one_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", break_off)
     (tmp_path / "mine").mkdir()
     with pytest.raises(UsageError, match="broken off"):
-        datasets.load(options("cifar10", data_dir=str(tmp_path)))
+        data.load(options("cifar10", data_dir=str(tmp_path)))
     kept = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
     assert kept == {"mine", "downloads", "downloads/cifar10", "downloads/cifar10/labels.txt"}
 
@@ -387,7 +388,7 @@ def write_cifar(archive, name, rng):
 def test_cifar_from_its_archive(name, tmp_path, cifar_archive):
     written, _ = cifar_archive(name)
     _, train_files, classes = CIFAR[name]
-    images = datasets.load(options(name, data_dir=str(tmp_path)))
+    images = data.load(options(name, data_dir=str(tmp_path)))
     assert (images.classes, images.size, images.flip) == (classes, 32, True)
     *_, test_file = written
     read = {
@@ -404,7 +405,7 @@ def test_of_runs_that_start_at_once_one_prepares_a_data_set(tmp_path, cifar_arch
     _, prepared = cifar_archive("cifar10")
     with concurrent.futures.ThreadPoolExecutor() as pool:
         loaded = [
-            pool.submit(datasets.load, options("cifar10", data_dir=str(tmp_path / "new")))
+            pool.submit(data.load, options("cifar10", data_dir=str(tmp_path / "new")))
             for _ in range(3)
         ]
     assert [len(result.result().train.labels) for result in loaded] == [30, 30, 30]
@@ -442,8 +443,8 @@ def imagenet(tmp_path):
 
 def test_imagenet_from_its_archives(imagenet):
     flags = options("imagenet2012", data_dir=str(imagenet))
-    datasets.check(flags)
-    images = datasets.load(flags)
+    data.check(flags)
+    images = data.load(flags)
     assert (images.classes, images.size, len(images.train)) == (1000, 224, 40)
     assert images.mean[0] == pytest.approx(123.675)
     np.testing.assert_array_equal(np.bincount(images.train.labels), [20, 20])
@@ -461,12 +462,12 @@ def test_imagenet_from_its_archives(imagenet):
 @pytest.mark.parametrize("memory_examples", [2, 100])
 def test_part_of_imagenet(imagenet, memory_examples, monkeypatch):
     # Both ways to take a part: skipping the other records, and holding it in memory.
-    monkeypatch.setattr("train.sources.MEMORY_EXAMPLES", memory_examples)
+    monkeypatch.setattr("train.data.streamed.MEMORY_EXAMPLES", memory_examples)
     flags = options("imagenet2012", data_dir=str(imagenet), train_examples=4)
-    images = datasets.load(flags)
+    images = data.load(flags)
     np.testing.assert_array_equal(np.bincount(images.train.labels), [2, 2])
     flags = options("imagenet2012", data_dir=str(imagenet), validation_fraction=0.2)
-    images = datasets.load(flags)
+    images = data.load(flags)
     np.testing.assert_array_equal(np.bincount(images.validation.labels), [4, 4])
     np.testing.assert_array_equal(np.bincount(images.train.labels), [16, 16])
     both = [images.train, images.validation]

@@ -5,7 +5,8 @@ import re
 import pytest
 from conftest import ROOT
 
-from train import grid, options
+from train import options
+from train.sweeps import grid
 
 FOLDER = ROOT / "train" / "flagfiles"
 CELLS = sorted(

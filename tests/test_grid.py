@@ -1,8 +1,9 @@
 import pytest
 
-from train import comparison, grid, options
+from train import options
 from train.errors import UsageError
 from train.run_directory import SUMMARY, RunDirectory
+from train.sweeps import comparison, grid
 
 
 def runs(*arguments):

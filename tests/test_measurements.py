@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from keras_bnact import measure, models
-from train import measurements
 from train.names import MODELS
+from train.training import measurements
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from keras import layers
 
 from keras_bnact import BoundedBlock, models
 from train import names, options
-from train.network import build, operations_per_image
+from train.training.network import build, operations_per_image
 
 
 def test_operations_are_those_counted_by_hand():

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from train import subsets
+from train.data import images, subsets
+from train.data.images import Images
+from train.data.streamed import EncodedSource
 from train.errors import UsageError
-from train.sources import ArraySource, EncodedSource
 
 COUNT, BATCH = 50, 8
 
@@ -15,7 +16,7 @@ def arrays(rng):
     images = rng.integers(0, 256, (COUNT, 16, 16, 3)).astype("uint8")
     labels = np.arange(COUNT)
     images[:, 4:12, 4:12] = labels[:, None, None, None]
-    return ArraySource(images, labels)
+    return Images(images, labels)
 
 
 @pytest.fixture
@@ -96,18 +97,42 @@ def test_moments_of_encoded_images(encoded, arrays):
     np.testing.assert_allclose(variance, shown.var(axis=(0, 1, 2), dtype="float64"), rtol=1e-9)
 
 
-def test_decoded_images_are_the_images(encoded, arrays):
-    np.testing.assert_array_equal(encoded.decoded().images, arrays.images)
+@pytest.fixture
+def files(tmp_path, encoded):
+    """Of three images."""
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, item in zip(paths, encoded._items, strict=False):
+        path.write_bytes(item)
+    return paths
 
 
-def test_a_damaged_file_is_named(tmp_path, encoded):
-    paths = []
-    for number in range(3):
-        paths.append(str(tmp_path / f"{number}.png"))
-        tf.io.write_file(paths[-1], encoded._items[number] if number != 1 else b"no image")
-    source = EncodedSource(np.array(paths), np.zeros(3), 16, are_paths=True)
+def test_images_of_the_right_size_are_read_as_they_are(files, arrays):
+    read = images.read(files, arrays.labels[:3], size=16)
+    np.testing.assert_array_equal(read.images, arrays.images[:3])
+    np.testing.assert_array_equal(read.labels, [0, 1, 2])
+
+
+def test_of_another_image_the_middle_is_read(tmp_path):
+    # Twice as large, and wider: of 24 columns the 16 in the middle.
+    columns = np.repeat(np.arange(24, dtype="uint8") * 10, 2)
+    wide = np.broadcast_to(columns[None, :, None], (32, 48, 1))
+    (tmp_path / "grey.png").write_bytes(tf.io.encode_png(wide).numpy())
+    (read,) = images.read([tmp_path / "grey.png"], np.zeros(1), size=16).images
+    expected = np.broadcast_to((np.arange(4, 20) * 10)[None, :, None], (16, 16, 3))
+    # Each pixel has a part of its neighbours, which on a ramp cancel but at its ends.
+    np.testing.assert_allclose(read[:, 1:-1], expected[:, 1:-1], atol=1)
+    np.testing.assert_allclose(read, expected, atol=3)
+
+
+@pytest.mark.parametrize("content", [b"no image", None])
+def test_a_damaged_file_is_named(content, files):
+    # No image at all, or half of one.
+    files[1].write_bytes(content or files[1].read_bytes()[:200])
+    labels = np.zeros(3)
     with pytest.raises(UsageError, match=r"1\.png is no JPEG or PNG"):
-        source.decoded()
+        images.read(files, labels, size=16)
+    with pytest.raises(UsageError, match=r"1\.png is no JPEG or PNG"):
+        EncodedSource(np.array([*map(str, files)]), labels, 16, are_paths=True).checked()
 
 
 def test_a_balanced_subset_has_every_class_alike(rng):
@@ -127,7 +152,7 @@ def test_more_images_than_there_are_is_refused(arrays):
 
 def test_hold_out_is_stratified_and_disjoint(rng):
     labels = np.repeat([0, 1], [80, 20])
-    source = ArraySource(np.arange(100, dtype="uint8").reshape(100, 1, 1, 1), labels)
+    source = Images(np.arange(100, dtype="uint8").reshape(100, 1, 1, 1), labels)
     train, held_out = subsets.hold_out(source, 0.2)
     np.testing.assert_array_equal(np.bincount(held_out.labels), [16, 4])
     both = np.concatenate([train.images, held_out.images]).ravel()
@@ -137,7 +162,7 @@ def test_hold_out_is_stratified_and_disjoint(rng):
 
 @pytest.mark.parametrize("fraction", [0.1, 0.9])
 def test_a_rare_class_is_on_both_sides_or_refused(fraction):
-    source = ArraySource(np.zeros((100, 1, 1, 1), "uint8"), np.repeat([0, 1], [98, 2]))
+    source = Images(np.zeros((100, 1, 1, 1), "uint8"), np.repeat([0, 1], [98, 2]))
     with pytest.raises(UsageError, match="leaves a class without"):
         subsets.hold_out(source, fraction)
 

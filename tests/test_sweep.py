@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, SIX_RUNS, SMALL_RUN, SMALL_SWEEP
 
-from train import engines, grid, options, sweep
+from train import options, sweep
 from train.errors import IN_USE
 from train.run_directory import RunDirectory
+from train.sweeps import engines, grid
 
 SMALL = [*SMALL_RUN, "--export=none"]
 HELD_OUT = "--validation_fraction=0.1"

@@ -14,21 +14,21 @@ MISTAKE = 2
 IN_USE = 75
 INTERRUPTED = 130
 UNREAD = 141
-# Which of the package's extras brings a module that may be missing.
-EXTRAS = {
-    "importlib_resources": "train",
-    "jax": "jax",
-    "jinja2": "analysis",
-    "matplotlib": "analysis",
-    "PIL": "jax",
-    "ray": "ray",
-    "rich": "train",
-    "scipy": "analysis",
-    "sklearn": "train",
-    "tensorboard": "train",
-    "tensorflow_datasets": "train",
-    "torch": "torch",
-    "tqdm": "train",
+# What pip installs where a module is missing: one of the package's extras, or it alone.
+PACKAGES = {
+    "importlib_resources": "-e '.[train]'",
+    "jax": "-e '.[jax]'",
+    "jinja2": "-e '.[analysis]'",
+    "matplotlib": "-e '.[analysis]'",
+    "PIL": "pillow",
+    "ray": "-e '.[ray]'",
+    "rich": "rich",
+    "scipy": "-e '.[analysis]'",
+    "sklearn": "scikit-learn",
+    "tensorboard": "-e '.[train]'",
+    "tensorflow": "-e '.[train]'",
+    "tensorflow_datasets": "-e '.[train]'",
+    "torch": "-e '.[torch]'",
 }
 
 
@@ -69,17 +69,13 @@ def of_files(subject: str) -> Iterator[None]:
         raise UsageError(f"{subject}: {' '.join(str(error).split())}.") from error
 
 
-def answered(
-    program: str, command: Callable[[], int], goes_on: str, packages: str | None = None
-) -> int:
+def answered(program: str, command: Callable[[], int], goes_on: str) -> int:
     """Runs a command; tells what stops it in one sentence on the standard error.
 
     Args:
         program: The command's name, which begins the sentence.
         command: Returns its exit status.
         goes_on: How an interrupted command goes on.
-        packages: What pip is to install where a module of `EXTRAS` is missing; by default the
-            extra that brings it.
 
     Returns:
         The exit status.
@@ -88,10 +84,9 @@ def answered(
         return command()
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
-        if module not in EXTRAS:
+        if module not in PACKAGES:
             raise
-        needed = packages or f"-e '.[{EXTRAS[module]}]'"
-        sentence, status = f"{module} is missing: pip install {needed}", MISTAKE
+        sentence, status = f"{module} is missing: pip install {PACKAGES[module]}", MISTAKE
     except BrokenPipeError:
         # Whoever read the output, `head` for one, has gone: no matter, but Python would say so.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,6 +4,13 @@ A test holds it equal to what the library has.
 """
 
 ACTIVATIONS = ("tanh", "lecun_tanh", "softsign", "relu")
+# Name on the command line: Keras' dtype policy.
+PRECISIONS = {
+    "float32": "float32",
+    "tf32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
 ORDERS = ("swap", "convention", "nobn")
 # Name on the command line: function in keras_bnact.models and its own arguments.
 MODELS = {

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from train.errors import UsageError
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+# Whether the level is ours.
+_ours = False
 
 
 @contextlib.contextmanager
@@ -18,10 +20,11 @@ def held_back() -> Iterator[None]:
     It writes to the file descriptor before any setting of ours counts. What it said is shown
     if the block fails, and nothing is held back where the user has set the log level.
     """
-    if LOG_LEVEL in os.environ:
+    global _ours
+    if LOG_LEVEL in os.environ and not _ours:
         yield
         return
-    os.environ[LOG_LEVEL] = "2"
+    os.environ[LOG_LEVEL], _ours = "2", True
     sys.stderr.flush()
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held:

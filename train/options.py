@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from train import datasets, names
+from train import data, names
 from train.errors import UsageError, nearest
 from train.flag_types import Epochs, EpochsSerializer, Name, Number
 
@@ -43,7 +43,7 @@ def define() -> flags.FlagValues:
     def boolean(flag, text):
         flags.DEFINE_boolean(flag, False, text, values)
 
-    name("dataset", "digits", datasets.NAMES, "Images to learn.")
+    name("dataset", "digits", data.NAMES, "Images to learn.")
     string(
         "data_dir",
         None,
@@ -175,10 +175,11 @@ def define() -> flags.FlagValues:
         "Default: all GPUs, or 2 on a CPU.",
     )
     name(
-        "mixed_precision",
-        "none",
-        ("none", "bfloat16", "float16"),
-        "Type to compute in, with float32 weights.",
+        "precision",
+        "tf32",
+        names.PRECISIONS,
+        "What is computed in, with float32 weights. tf32 rounds the factors of matrix products on "
+        "GPUs that have it, and is float32 elsewhere.",
     )
     boolean("deterministic", "Ask TensorFlow for kernels that repeat bit for bit.")
     string(
@@ -188,7 +189,12 @@ def define() -> flags.FlagValues:
         "activation, order and seed.",
     )
     boolean("overwrite", "Delete the run in --run_dir and start anew.")
-    name("export", "saved_model", ("saved_model", "none"), "What to write beside model.keras.")
+    name(
+        "export",
+        None,
+        ("saved_model", "none"),
+        "What to write beside model.keras. Default: saved_model on TensorFlow, none on JAX.",
+    )
     boolean("help", "Show this help.")
     return values
 

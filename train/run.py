@@ -1,12 +1,12 @@
 """Trains one network into a run directory: `python -m train.run --help`."""
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from train import datasets, errors, native_messages, options, run_directory
+from train import backend, data, errors, native_messages, options, run_directory
+from train.errors import UsageError
 from train.run_directory import RunDirectory, State
 
 
@@ -25,26 +25,41 @@ def _run(arguments: Sequence[str]) -> int:
     if flags.help:
         print(options.usage(options.define(), options.RUN_USAGE))
         return 0
-    datasets.check(flags)
+    backend.check(flags)
+    data.check(flags)
     directory = RunDirectory(_path(flags), options.as_text(flags))
-    if directory.state(flags.overwrite) is State.FINISHED:
+    state = directory.state(flags.overwrite)
+    if state is State.FINISHED:
         print(f"{directory.path} holds this run, finished; --overwrite trains it anew.")
         with errors.of_files(f"--run_dir={directory.path}"):
             summary = directory.read_json(run_directory.SUMMARY)
         _report(summary, directory)
         return 0
 
-    # From here on TensorFlow is needed, which takes seconds to import.
-    from train import devices
+    if state is State.INTERRUPTED:
+        _check_backend(directory)
+    # From here on Keras is needed, which takes seconds to import.
+    from train.training import devices
 
-    if importlib.util.find_spec("tensorboard") is None:
-        raise ModuleNotFoundError(name="tensorboard")
-    strategy = devices.start(flags)
-    from train import training
+    devices.start(flags)
+    from train.training import driver
 
-    summary = training.run(flags, directory, strategy)
+    summary = driver.run(flags, directory)
     _report(summary, directory)
     return 0
+
+
+def _check_backend(directory: RunDirectory) -> None:
+    """Refuses to go on with what another backend has begun."""
+    with errors.of_files(f"--run_dir={directory.path}"):
+        if not (directory.path / run_directory.ENVIRONMENT).is_file():
+            return
+        begun = directory.read_json(run_directory.ENVIRONMENT).get("backend")
+    if begun != backend.name():
+        raise UsageError(
+            f"--run_dir={directory.path} holds a run that was begun with KERAS_BACKEND={begun}, "
+            f"and here it is {backend.name()}: set it to that, or start anew with --overwrite."
+        )
 
 
 def _path(flags: Any) -> Path:

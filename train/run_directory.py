@@ -28,7 +28,7 @@ SUMMARY = "summary.json"
 MODEL = "model.keras"
 SAVED_MODEL = "saved_model"
 TENSORBOARD = "tensorboard"
-CHECKPOINT = "checkpoint"
+CHECKPOINT = "checkpoint.npz"
 NAMES = (
     FLAGS,
     ENVIRONMENT,

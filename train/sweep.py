@@ -10,10 +10,11 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from train import comparison, datasets, engines, errors, grid, options, run_directory
+from train import backend, data, errors, options, run_directory
 from train.errors import IN_USE, InUseError, UsageError
-from train.grid import Run
 from train.run_directory import RunDirectory, State
+from train.sweeps import comparison, engines, grid
+from train.sweeps.grid import Run
 
 LOGS, SEARCH, FINAL = "logs", "search", "final"
 # Seconds between two looks at how far the runs are.
@@ -133,7 +134,8 @@ def _train(runs: Sequence[Run], folder: Path, sweep: Any) -> tuple[bool, list[co
 
 
 def _is_to_run(run: Run, directory: RunDirectory) -> bool:
-    datasets.check(run.flags)
+    backend.check(run.flags)
+    data.check(run.flags)
     try:
         return directory.state(overwrite=False) is not State.FINISHED
     except InUseError:
@@ -159,21 +161,15 @@ def _execute(
     runs: Sequence[Run], directories: dict[Run, RunDirectory], folder: Path, engine: Any
 ) -> dict[Run, str]:
     """Trains the runs; returns why some failed."""
-    import tqdm
-
     with errors.of_files(f"--sweep_dir={folder}"):
         (folder / LOGS).mkdir(parents=True, exist_ok=True)
     failures: dict[Run, str] = {}
     epochs = {run: run.flags.epochs for run in runs}
     done = {run: _epochs(directories[run]) for run in runs}
     # Those that another sweep works on take no worker's place meanwhile.
-    elsewhere, told, futures = list(runs), set(), {}
-    with (
-        engine as submit,
-        tqdm.tqdm(
-            total=sum(epochs.values()), initial=sum(done.values()), unit="epoch", disable=None
-        ) as progress,
-    ):
+    elsewhere, told, futures = _in_order(runs), set(), {}
+    with engine as submit, _progress() as progress:
+        task = progress.add_task("", total=sum(epochs.values()), completed=sum(done.values()))
         while futures or elsewhere:
             for run in list(elsewhere):
                 if not _in_use(directories[run]):
@@ -181,8 +177,7 @@ def _execute(
                     futures[submit(_arguments(run, folder), _log(folder, run))] = run
                 elif run not in told:
                     told.add(run)
-                    said = f"{run.name} is in use by another process: waiting for it"
-                    progress.write(said, file=sys.stderr)
+                    _say(progress, f"{run.name} is in use by another process: waiting for it")
             for future in _finished(futures):
                 run = futures.pop(future)
                 if not future.exception() and future.result() == IN_USE:
@@ -194,15 +189,43 @@ def _execute(
                 if reason is not None:
                     failures[run] = reason
                 outcome = "finished" if reason is None else f"failed: {reason}"
-                progress.write(f"{run.name} {outcome}", file=sys.stderr)
+                _say(progress, f"{run.name} {outcome}")
             for run in (*futures.values(), *elsewhere):
                 done[run] = _epochs(directories[run])
             over = len(runs) - len(futures) - len(elsewhere)
             failed = f", {len(failures)} failed" if failures else ""
-            progress.set_postfix_str(f"{over}/{len(runs)} runs{failed}", refresh=False)
-            progress.n = sum(done.values())
-            progress.refresh()
+            told_of = f"{over}/{len(runs)} runs{failed}"
+            progress.update(task, completed=sum(done.values()), description=told_of)
     return failures
+
+
+def _progress() -> Any:
+    """A bar of epochs, on a terminal alone."""
+    # Here, since its import takes as long as all else that a mistake waits for.
+    from rich import console, progress
+
+    terminal = console.Console(stderr=True)
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("epochs"),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+        console=terminal,
+        disable=not terminal.is_terminal,
+    )
+
+
+def _say(progress: Any, text: str) -> None:
+    # As it is, on one line however long, and above the bar.
+    progress.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _in_order(runs: Sequence[Run]) -> list[Run]:
+    """A network's seeds next to one another, which take the same compiled programs on JAX."""
+    settings = [comparison.settings(run) for run in runs]
+    return sorted(runs, key=lambda run: settings.index(comparison.settings(run)))
 
 
 def _in_use(directory: RunDirectory) -> bool:

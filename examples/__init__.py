@@ -1,1 +1,0 @@
-"""Whole programs that use the library in another way than the command line does."""

@@ -1,1 +1,0 @@
-"""The paper at full scale on one GPU, with JAX and without TensorFlow."""

@@ -1,0 +1,199 @@
+"""`train.run` and `train.sweep` with KERAS_BACKEND=jax, as a user meets them."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import pytest
+
+if keras.backend.backend() != "jax":
+    pytest.skip("of JAX: make test-jax", allow_module_level=True)
+
+from conftest import ROOT
+from digit_images import SMALL, digits, write_folder
+
+from analysis import results
+from keras_bnact import measure
+from train import data, options, run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture
+def arguments(folder):
+    images = ["--dataset=image_folder", f"--data_dir={folder}"]
+    return [*SMALL, *images, "--epochs=3", "--statistics_every=2"]
+
+
+def test_images_are_read_from_a_folder(folder):
+    flags = options.parse(
+        [
+            *(*SMALL, "--batch_size=16", "--validation_fraction=0.2"),
+            *("--dataset=image_folder", f"--data_dir={folder}"),
+        ]
+    )
+    loaded = data.load(flags)
+    assert data.load(flags) is loaded
+    assert (loaded.classes, loaded.size) == (3, 32)
+    whole = digits(120)
+    known = {
+        (pixels.tobytes(), label) for pixels, label in zip(whole.images, whole.labels, strict=True)
+    }
+    for part in (loaded.train, loaded.validation):
+        for pixels, label in zip(part.images, part.labels, strict=True):
+            assert (pixels.tobytes(), label) in known
+    assert len(loaded.train) + len(loaded.validation) == (whole.labels < 3).sum()
+    assert loaded.test.images.shape[1:] == (32, 32, 3)
+    # Half of a digit's pixels at 48 pixels a side is between that at 32.
+    assert loaded.test.images.mean() == pytest.approx(digits(50).images.mean(), rel=0.1)
+    expected = loaded.train.images.reshape(-1, 3).mean(axis=0)
+    assert loaded.mean == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_a_run_writes_is_what_its_network_shows(arguments, train, tmp_path):
+    place = tmp_path / "run"
+    arguments += ["--validation_fraction=0.2", "--batch_size=16", f"--run_dir={place}"]
+    finished = train(*arguments)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "Epoch 3/3: loss" in finished.stdout
+    (result,), problems = results.read(tmp_path)
+    assert (len(result.history), problems) == (3, [])
+    assert {row["epoch"] for row in result.statistics} == {3}
+    network = keras.saving.load_model(place / "model.keras")
+    assert not network.compiled
+    images = data.load(options.parse(arguments))
+    for name in ("validation", "test"):
+        part = getattr(images, name)
+        accuracy = (network.predict(part.images, verbose=0).argmax(axis=1) == part.labels).mean()
+        assert result.summary[name]["accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert result.summary["statistics"] == pytest.approx(
+        measure(network, images.test.images).means(), rel=1e-5
+    )
+    written = {path.name for path in place.iterdir()}
+    tables = {"channels.npz", "gradients.csv", "history.csv", "statistics.csv", "summary.json"}
+    assert written == tables | {"environment.json", "flags.txt", "model.keras", ".lock"}
+    environment = json.loads((place / "environment.json").read_text())
+    assert environment["backend"] == "jax"
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(arguments, train, tmp_path):
+    places = [tmp_path / name for name in ("undisturbed", "killed")]
+    assert train(*arguments, f"--run_dir={places[0]}").returncode == 0
+    command = [sys.executable, "-m", "train.run", *arguments, f"--run_dir={places[1]}"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    while not (places[1] / "checkpoint.npz").is_file():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    refused = train(*arguments, f"--run_dir={places[1]}", KERAS_BACKEND="tensorflow")
+    assert refused.returncode == 2
+    assert "begun with KERAS_BACKEND=jax" in refused.stderr
+    last = train(*arguments, f"--run_dir={places[1]}")
+    assert "Going on after epoch" in last.stdout, last.stderr
+    for name in ("history.csv", "statistics.csv", "gradients.csv"):
+        one, other = ((place / name).read_text() for place in places)
+        assert one == other
+    assert not (places[1] / "checkpoint.npz").exists()
+
+
+def test_a_sweep_reads_and_compiles_once(arguments, run_python, tmp_path):
+    grids = ["--grid=seed=0,1", "--grid=order=swap,convention"]
+    command = ["-m", "train.sweep", *arguments, *grids, f"--sweep_dir={tmp_path}"]
+    finished = run_python(*command)
+    assert finished.returncode == 0, finished.stderr
+    # A network's seeds are next to one another.
+    assert finished.stderr.splitlines() == [
+        f"seed={seed},order={order} finished" for order in ("swap", "convention") for seed in (0, 1)
+    ]
+    seconds = {
+        path.parent.name: json.loads(path.read_text())["seconds_in_all"]
+        for path in tmp_path.glob("*/summary.json")
+    }
+    for order in ("swap", "convention"):
+        assert seconds[f"seed=1,order={order}"] < 0.5 * seconds[f"seed=0,order={order}"]
+    # What a run is does not depend on which process makes it.
+    place = tmp_path / "seed=1,order=convention"
+    again = run_python(
+        *("-m", "train.run", f"--flagfile={place / 'flags.txt'}", f"--run_dir={tmp_path / 'again'}")
+    )
+    assert again.returncode == 0, again.stderr
+    for name in ("history.csv", "statistics.csv"):
+        assert (tmp_path / "again" / name).read_text() == (place / name).read_text()
+
+
+def test_a_killed_process_fails_its_run_alone(arguments, tmp_path):
+    command = [sys.executable, "-m", "train.sweep", *arguments, "--grid=seed=0,1"]
+    process = subprocess.Popen(
+        [*command, f"--sweep_dir={tmp_path}"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "seed=0" / ".lock").is_file():
+        assert process.poll() is None
+        time.sleep(0.01)
+    children = subprocess.run(
+        ["pgrep", "-f", "spawn_main", "--parent", str(process.pid)], capture_output=True, text=True
+    )
+    (child,) = children.stdout.split()
+    subprocess.run(["kill", "-KILL", child], check=True)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "seed=0 failed: killed by signal 9" in said
+    assert (tmp_path / "seed=1" / "summary.json").is_file()
+
+
+WITHOUT_TENSORFLOW = """
+import sys
+
+class NotThere:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(name=name)
+
+sys.meta_path.insert(0, NotThere())
+from train import run
+sys.exit(run.main(sys.argv[1:]))
+"""
+
+
+def test_tensorflow_is_not_needed(arguments, tmp_path, run_python):
+    arguments += ["--precision=bfloat16", "--model=mobilenet", f"--run_dir={tmp_path / 'run'}"]
+    finished = run_python("-c", WITHOUT_TENSORFLOW, *arguments)
+    assert finished.returncode == 0, finished.stderr
+    network = keras.saving.load_model(tmp_path / "run" / "model.keras")
+    assert network.get_layer("conv1").compute_dtype == "bfloat16"
+
+
+def test_an_image_that_cannot_be_read_is_one_sentence(tmp_path, train):
+    folder = write_folder(tmp_path / "images")
+    damaged = next((folder / "test" / "digit1").iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    images = ["--dataset=image_folder", f"--data_dir={folder}"]
+    finished = train(*SMALL, *images, f"--run_dir={tmp_path / 'run'}")
+    assert finished.returncode == 2
+    said = f"train.run: {damaged} is no JPEG or PNG image: repair or remove it.\n"
+    assert finished.stderr == said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "answer"),
+    [
+        (["--precision=float16"], "--precision=float16 goes with TensorFlow"),
+        (["--image_size=224"], "--image_size=224: images of this size are read while training"),
+        (["--strategy=mirrored"], "--strategy=mirrored goes with TensorFlow"),
+        (["--deterministic"], "--deterministic goes with TensorFlow"),
+        (["--export=saved_model"], "--export=saved_model goes with TensorFlow"),
+    ],
+)
+def test_what_jax_lacks_is_one_sentence(more, answer, arguments, tmp_path, capsys):
+    assert run.main([*arguments, *more, f"--run_dir={tmp_path / 'run'}"]) == 2
+    error = capsys.readouterr().err
+    assert answer in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,98 @@
+"""Images to learn: what the flags ask for of a data set of `train.data.sets`."""
+
+import dataclasses
+import functools
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from train.data import sets
+from train.errors import UsageError, of_files
+
+if TYPE_CHECKING:
+    from train.data.image_set import ImageSet
+
+NAMES = tuple(
+    module.name for module in pkgutil.iter_modules(sets.__path__) if not module.name.startswith("_")
+)
+
+
+def check(options: Any) -> None:
+    """Refuses a data set that is not there or not whole.
+
+    Raises:
+        UsageError: Saying what is missing.
+    """
+    with of_files(f"--data_dir={options.data_dir}"):
+        if options.data_dir is not None and not Path(options.data_dir).is_dir():
+            raise UsageError(
+                f"--data_dir={options.data_dir} is no folder: name the one that holds the images, "
+                "or make it first to have TensorFlow Datasets keep them there."
+            )
+        module = _module(options.dataset)
+        if hasattr(module, "check"):
+            module.check(options)
+
+
+class Wanted(NamedTuple):
+    """What the images depend on: the flags of these names."""
+
+    dataset: str
+    data_dir: str | None
+    image_size: int | None
+    train_examples: int | None
+    test_examples: int | None
+    validation_fraction: float
+
+
+def load(flags: Any) -> "ImageSet":
+    """Reads a data set and takes the subset and the held-out part that the flags ask for.
+
+    Once, where runs of one process ask for the same.
+
+    Raises:
+        UsageError: Where it cannot be had, or has fewer images than asked for.
+    """
+    images = _load(Wanted(*(getattr(flags, name) for name in Wanted._fields)))
+    if len(images.train) < flags.batch_size:
+        raise UsageError(
+            f"--batch_size={flags.batch_size} is larger than the training set of "
+            f"{len(images.train)} images: give {len(images.train)} or less."
+        )
+    return images
+
+
+@functools.lru_cache(maxsize=1)
+def _load(options: Wanted) -> "ImageSet":
+    try:
+        with of_files(f"--dataset={options.dataset} cannot be read"):
+            images = _module(options.dataset).load(options)
+    except Exception as error:
+        # A data set may have read its files by TensorFlow.
+        tf = sys.modules.get("tensorflow")
+        if tf is None or not isinstance(error, tf.errors.OpError):
+            raise
+        reason = " ".join(error.message.split())[:200]
+        raise UsageError(f"--dataset={options.dataset} cannot be read: {reason}.") from error
+    return _selected(images, options)
+
+
+def _selected(images: "ImageSet", options: Wanted) -> "ImageSet":
+    """The subset and the held-out part, with what standardises them."""
+    from train.data import subsets
+
+    train = subsets.balanced(images.train, options.train_examples, "--train_examples")
+    test = subsets.balanced(images.test, options.test_examples, "--test_examples")
+    train, validation = subsets.hold_out(train, options.validation_fraction)
+    mean, variance = images.mean, images.variance
+    if mean is None:
+        mean, variance = train.channel_moments()
+    return dataclasses.replace(
+        images, train=train, test=test, validation=validation, mean=mean, variance=variance
+    )
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"train.data.sets.{name}")

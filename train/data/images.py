@@ -1,0 +1,81 @@
+"""Images in memory, as NumPy arrays: cropped from a frame and mirrored to train on."""
+
+import importlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from train.data.image_set import TEST_BATCH_SIZE, Source, moments
+from train.errors import UsageError
+
+# Width of the black frame that images are cropped from, over their side.
+CROP_PADDING = 1 / 8
+
+
+class Images(Source):
+    """Labelled images, whose batches Keras' backend draws: `train.data.tensorflow` or `.jax`.
+
+    Args:
+        images: uint8 array of shape (number, size, size, 3).
+        labels: Integers from 0.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray):
+        self.images, self._labels = images, np.asarray(labels, "int32")
+        self.size = images.shape[1]
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self._labels
+
+    @property
+    def padding(self) -> int:
+        """Width of the frame in pixels."""
+        return int(CROP_PADDING * self.size)
+
+    def take(self, indices: np.ndarray) -> "Images":
+        return Images(self.images[indices], self.labels[indices])
+
+    def training_batches(
+        self, batch_size: int, epochs: range, seed: int, flip: bool
+    ) -> Iterable[tuple[Any, Any]]:
+        return _drawing().training_batches(self, batch_size, epochs, seed, flip)
+
+    def test_batches(self, batch_size: int = TEST_BATCH_SIZE) -> Iterable[tuple[Any, Any]]:
+        return _drawing().test_batches(self, batch_size)
+
+    def channel_moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        return moments(self.images[i : i + 1000] for i in range(0, len(self), 1000))
+
+
+def read(paths: Sequence[Path], labels: np.ndarray, size: int) -> Images:
+    """JPEG or PNG files: the shorter side resized, and the middle cut out.
+
+    Raises:
+        UsageError: Naming the first file that is no image.
+    """
+    images = np.empty((len(paths), size, size, 3), "uint8")
+    # Threads would contend for the interpreter: images are small.
+    for number, path in enumerate(paths):
+        images[number] = _decoded(path, size)
+    return Images(images, labels)
+
+
+def _decoded(path: Path, size: int) -> np.ndarray:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            rgb = image.convert("RGB")
+    except (UnidentifiedImageError, OSError):
+        raise UsageError(f"{path} is no JPEG or PNG image: repair or remove it.") from None
+    if rgb.size != (size, size):
+        rgb = ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR)
+    return np.asarray(rgb)
+
+
+def _drawing() -> Any:
+    return importlib.import_module(f"train.data.{keras.backend.backend()}")

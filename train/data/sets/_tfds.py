@@ -1,0 +1,178 @@
+"""What the data sets of TensorFlow Datasets have in common."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from train.data.image_set import ImageSet
+from train.errors import UsageError
+
+
+def prepared_builder(
+    name: str, options: Any, url: str | None = None, manual_dir: str | None = None
+) -> Any:
+    """The builder of a data set, downloaded and prepared in `--data_dir`.
+
+    Of several runs that find it missing one prepares it, and the others wait.
+
+    Args:
+        name: The data set's name in TensorFlow Datasets.
+        options: The flags; `data_dir` counts.
+        url: Where its archive is downloaded from, None if it is not.
+        manual_dir: The folder that holds what was downloaded by hand.
+
+    Raises:
+        UsageError: Where it is neither prepared nor to be had.
+    """
+    import tensorflow_datasets as tfds
+
+    for logger in ("absl", "urllib3"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    root = root_folder(options.data_dir)
+    try:
+        with _alone_in(root):
+            return _prepare(name, options.data_dir, url, manual_dir)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"--dataset={name} is not prepared in {root / name} and could not be prepared "
+            f"({type(error).__name__}: {reason}): give a --data_dir that holds it, or run once "
+            "where there is a network."
+        ) from error
+
+
+@contextlib.contextmanager
+def _alone_in(root: Path) -> Iterator[None]:
+    """Waits until no other run prepares a data set in the folder, and keeps others from it."""
+    made = not root.exists()
+    folder = _locked(root)
+    try:
+        yield
+    finally:
+        os.close(folder)
+        if made:
+            # Only an empty folder can be removed so.
+            with contextlib.suppress(OSError):
+                root.rmdir()
+
+
+def _locked(root: Path) -> int:
+    while True:
+        root.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            folder = os.open(root, os.O_RDONLY)
+            # On a file system without locks, runs started at once may be in each other's way.
+            with contextlib.suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            # Else whoever made the folder has failed, and removed it meanwhile.
+            if root.exists() and os.path.samestat(os.fstat(folder), root.stat()):
+                return folder
+            os.close(folder)
+
+
+def _prepare(name: str, data_dir: str | None, url: str | None, manual_dir: str | None) -> Any:
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
+    root = root_folder(data_dir)
+    # TensorFlow Datasets takes an old extraction for a new archive of the same name.
+    with tempfile.TemporaryDirectory() as extracted:
+        config = tfds.download.DownloadConfig(
+            extract_dir=extracted, manual_dir=manual_dir, try_download_gcs=False
+        )
+        try:
+            if url is not None and not Path(builder.data_dir).exists():
+                _refuse_without_network(url, root / "downloads")
+            builder.download_and_prepare(download_config=config)
+        except Exception:
+            _remove_leftovers(root, name)
+            raise
+    return builder
+
+
+def root_folder(data_dir: str | None) -> Path:
+    """Where TensorFlow Datasets keeps what it prepares; found without importing it."""
+    default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    return Path(data_dir or default).expanduser()
+
+
+def manual_folder(data_dir: str | None) -> Path:
+    """Where it looks for what was downloaded by hand."""
+    return root_folder(data_dir) / "downloads" / "manual"
+
+
+def _refuse_without_network(url: str, downloads: Path) -> None:
+    # TensorFlow Datasets tries for minutes. What it has downloaded before needs no network.
+    archives = downloads.rglob(f"*{Path(url).name.split('.')[0]}*")
+    if any(".tmp." not in path.name for path in archives):
+        return
+    # A refusal of this request is an answer too.
+    with contextlib.suppress(urllib.error.HTTPError):
+        request = urllib.request.Request(url, method="HEAD")
+        urllib.request.urlopen(request, timeout=20).close()
+
+
+def _remove_leftovers(root: Path, name: str) -> None:
+    """Removes half a download and folders that were made in vain; keeps whole archives."""
+    downloads = root / "downloads"
+    for path in (downloads / name).glob("*.tmp.*"):
+        shutil.rmtree(path)
+    for path in [
+        *(root / name).glob("*"),
+        root / name,
+        downloads / name,
+        downloads / "extracted",
+        downloads,
+    ]:
+        # Only an empty folder can be removed so.
+        with contextlib.suppress(OSError):
+            path.rmdir()
+
+
+def in_memory(builder: Any, size: int, test: str = "test") -> ImageSet:
+    """A prepared data set of small images, which may be mirrored.
+
+    Args:
+        builder: Of `prepared_builder`.
+        size: Side of all images.
+        test: The split to test on; that to train on is `train`.
+    """
+    return ImageSet(
+        train=_as_arrays(builder, "train", size),
+        test=_as_arrays(builder, test, size),
+        classes=builder.info.features["label"].num_classes,
+        size=size,
+        flip=True,
+    )
+
+
+def _as_arrays(builder: Any, split: str, size: int) -> Any:
+    """A whole split in memory, as uint8 images and labels."""
+    import numpy as np
+    import tensorflow as tf
+
+    from train.data.images import Images
+
+    count = builder.info.splits[split].num_examples
+    images = np.empty((count, size, size, 3), "uint8")
+    labels = np.empty(count, "int32")
+    # File order, so that the images are the same ones every time.
+    examples = builder.as_dataset(split=split, shuffle_files=False)
+    examples = examples.map(lambda e: (e["image"], e["label"]), num_parallel_calls=tf.data.AUTOTUNE)
+    start = 0
+    for batch_images, batch_labels in examples.batch(1000).as_numpy_iterator():
+        stop = start + len(batch_labels)
+        images[start:stop], labels[start:stop] = batch_images, batch_labels
+        start = stop
+    return Images(images, labels)

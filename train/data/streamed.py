@@ -1,0 +1,198 @@
+"""Images that are read while training: encoded ones, and record files. TensorFlow's alone."""
+
+import abc
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from train.data import augmentation
+from train.data.image_set import TEST_BATCH_SIZE, Source, moments
+from train.data.tensorflow import epoch_seed, fold, numbers, on_host, permutation
+from train.errors import UsageError
+
+# Images that the standardisation is measured on.
+MOMENT_EXAMPLES = 5_000
+# Record files, in random order, that are read at once; and the records shuffled at once.
+PARALLEL_FILES = 16
+SHUFFLE_BLOCK = 8_192
+# A selection of up to so many records is held in memory, still encoded: 1 GB of ImageNet's.
+MEMORY_EXAMPLES = 10_000
+
+
+class _StreamedSource(Source):
+    """Encoded images, decoded anew in every epoch: random resized crops, centre crops to test."""
+
+    @abc.abstractmethod
+    def _shuffled(self, seed: Any) -> Any:
+        """Pairs of encoded image and label, in an order that the seed decides."""
+
+    @abc.abstractmethod
+    def _in_order(self) -> Any:
+        """Pairs of encoded image and label, always in the same order."""
+
+    def training_batches(self, batch_size: int, epochs: range, seed: int, flip: bool) -> Any:
+        whole = len(self) // batch_size * batch_size
+
+        def examples_of(epoch):
+            of_epoch = epoch_seed(seed, epoch)
+            examples = self._shuffled(of_epoch).take(whole).enumerate()
+            return examples.map(lambda place, example: (fold(of_epoch, place), *example))
+
+        def load(seed, encoded, label):
+            return augmentation.random_resized_crop(encoded, seed, self.size, flip), label
+
+        examples = numbers(epochs).flat_map(examples_of)
+        examples = examples.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+        return examples.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+    def test_batches(self, batch_size: int = TEST_BATCH_SIZE) -> Any:
+        examples = self._in_order().map(self._load_test, num_parallel_calls=tf.data.AUTOTUNE)
+        return examples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+    def channel_moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        chosen = np.random.default_rng(0).permutation(len(self))[:MOMENT_EXAMPLES]
+        batches = self.take(np.sort(chosen)).test_batches()
+        return moments(images for images, _ in batches.as_numpy_iterator())
+
+    def _load_test(self, encoded, label):
+        return augmentation.centre_crop(encoded, self.size), label
+
+
+class EncodedSource(_StreamedSource):
+    """JPEG or PNG images in memory, or the paths of their files."""
+
+    def __init__(self, items: np.ndarray, labels: np.ndarray, size: int, are_paths: bool):
+        self._items, self._labels = items, np.asarray(labels, "int32")
+        self.size, self._are_paths = size, are_paths
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self._labels
+
+    def take(self, indices: np.ndarray) -> "EncodedSource":
+        return EncodedSource(
+            self._items[indices], self._labels[indices], self.size, self._are_paths
+        )
+
+    def checked(self) -> "EncodedSource":
+        """Itself, after every image has been decoded once.
+
+        Raises:
+            UsageError: Naming the first file that is no image.
+        """
+        shapes = self._in_order().map(
+            lambda encoded, _: tf.shape(augmentation.decode(encoded)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        done = 0
+        try:
+            for batch in shapes.batch(1000).as_numpy_iterator():
+                done += len(batch)
+        except tf.errors.OpError:
+            raise UsageError(self._name_damaged(done)) from None
+        return self
+
+    def _name_damaged(self, start: int) -> str:
+        for item in self._items[start:]:
+            try:
+                augmentation.decode(tf.io.read_file(item) if self._are_paths else item)
+            except tf.errors.OpError:
+                return f"{item} is no JPEG or PNG image: repair or remove it."
+        return "an image cannot be decoded."
+
+    def _shuffled(self, seed: Any) -> Any:
+        order = tf.data.Dataset.from_tensor_slices(permutation(len(self), seed))
+        return self._read(order)
+
+    def _in_order(self) -> Any:
+        return self._read(tf.data.Dataset.range(len(self)))
+
+    def _read(self, indices: Any) -> Any:
+        items, labels = on_host(self._items), on_host(self._labels)
+
+        def read(index):
+            item = items[index]
+            return (tf.io.read_file(item) if self._are_paths else item), labels[index]
+
+        return indices.map(read, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+class RecordSource(_StreamedSource):
+    """The record files of a TensorFlow Datasets split that is too large for memory.
+
+    An image's index is its place in the files, read one after another.
+    """
+
+    def __init__(self, files, lengths, features, size, mask):
+        self._files, self._lengths, self._features = files, lengths, features
+        self.size, self._mask = size, mask
+        self._known_labels = None
+
+    @classmethod
+    def from_builder(cls, builder: Any, split: str, size: int) -> "RecordSource":
+        info = builder.info.splits[split]
+        return cls(
+            [str(path) for path in info.filepaths],
+            np.array(info.shard_lengths, "int64"),
+            builder.info.features,
+            size,
+            np.ones(info.num_examples, bool),
+        )
+
+    def __len__(self) -> int:
+        return int(self._mask.sum())
+
+    @property
+    def labels(self) -> np.ndarray:
+        if self._known_labels is None:
+            labels = (label for _, label in self._in_order().as_numpy_iterator())
+            self._known_labels = np.fromiter(labels, "int32", len(self))
+        return self._known_labels
+
+    def take(self, indices: np.ndarray) -> Source:
+        kept = np.flatnonzero(self._mask)[indices]
+        mask = np.zeros_like(self._mask)
+        mask[kept] = True
+        selection = RecordSource(self._files, self._lengths, self._features, self.size, mask)
+        if len(indices) > MEMORY_EXAMPLES:
+            return selection
+        items, labels = zip(*selection._in_order().as_numpy_iterator(), strict=True)
+        return EncodedSource(np.array(items, object), labels, self.size, are_paths=False)
+
+    def _shuffled(self, seed: Any) -> Any:
+        order = permutation(len(self._files), seed)
+        blocks = self._examples(order, PARALLEL_FILES).batch(SHUFFLE_BLOCK)
+
+        # Dataset.shuffle takes no seed that is a tensor.
+        def shuffle(number, examples):
+            encoded, labels = examples
+            order = permutation(tf.size(labels), fold(seed, number))
+            return tf.gather(encoded, order), tf.gather(labels, order)
+
+        return blocks.enumerate().map(shuffle).prefetch(1).unbatch()
+
+    def _in_order(self) -> Any:
+        return self._examples(tf.range(len(self._files)), cycle_length=1)
+
+    def _examples(self, file_order: Any, cycle_length: int) -> Any:
+        files, mask = on_host(np.array(self._files)), on_host(self._mask)
+        offsets = on_host(np.cumsum(self._lengths) - self._lengths)
+
+        def records_of(number):
+            records = tf.data.TFRecordDataset(files[number]).enumerate()
+            return records.map(lambda place, record: (offsets[number] + place, record))
+
+        records = tf.data.Dataset.from_tensor_slices(file_order).interleave(
+            records_of, cycle_length=cycle_length, num_parallel_calls=tf.data.AUTOTUNE
+        )
+        if not self._mask.all():
+            records = records.filter(lambda place, _: mask[place])
+        return records.map(self._parse, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _parse(self, _, record):
+        import tensorflow_datasets as tfds
+
+        skip = {"image": tfds.decode.SkipDecoding()}
+        example = self._features.deserialize_example(record, decoders=skip)
+        return example["image"], tf.cast(example["label"], tf.int32)

@@ -1,0 +1,157 @@
+"""The table of a sweep: what its runs came to, over seeds."""
+
+import csv
+import dataclasses
+import io
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from train import run_directory
+from train.run_directory import RunDirectory
+from train.sweeps.grid import Run
+
+TABLE = "table.csv"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """Runs that differ in their seeds alone.
+
+    Attributes:
+        settings: What varies in the sweep but for the seed, as text.
+        runs: How many there are.
+        accuracies: Of those that are finished, by what they were measured on: `"validation"`
+            where images are held out, and `"test"`.
+    """
+
+    settings: Mapping[str, str]
+    runs: int
+    accuracies: Mapping[str, Sequence[float]]
+
+
+def settings(run: Run) -> dict[str, str]:
+    """What varies of a run but for its seed."""
+    return {name: value for name, value in run.settings.items() if name != "seed"}
+
+
+def compare(runs: Sequence[Run], directories: Mapping[Run, RunDirectory]) -> list[Row]:
+    """A row for each combination of what varies but for the seed."""
+    groups: dict[tuple, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(tuple(settings(run).items()), []).append(run)
+    held_out = any(run.flags.validation_fraction for run in runs)
+    parts = ("validation", "test") if held_out else ("test",)
+    rows = []
+    for key, members in groups.items():
+        summaries = [_summary(directories[run]) for run in members]
+        accuracies = {
+            part: [s[part]["accuracy"] for s in summaries if s is not None and part in s]
+            for part in parts
+        }
+        rows.append(Row(dict(key), len(members), accuracies))
+    return rows
+
+
+def best(rows: Sequence[Row]) -> tuple[Row, str] | None:
+    """The row of the highest mean accuracy, and on what; None where no run is finished."""
+    finished, part = _by_accuracy(rows)
+    return (finished[0], part) if finished else None
+
+
+def best_quarter(rows: Sequence[Row]) -> list[Row]:
+    """Of each value of the first setting a quarter of the rows, one at least: the best.
+
+    Not of all rows, since after a few epochs a high learning rate is behind one that it will have
+    overtaken in the end.
+    """
+    of_value: dict[str, list[Row]] = {}
+    for row in rows:
+        of_value.setdefault(next(iter(row.settings.values()), ""), []).append(row)
+    kept = [_by_accuracy(group)[0][: max(1, len(group) // 4)] for group in of_value.values()]
+    return [row for group in kept for row in group]
+
+
+def _by_accuracy(rows: Sequence[Row]) -> tuple[list[Row], str]:
+    """The rows that have finished runs, the best first, and what they were measured on."""
+    part = "validation" if "validation" in rows[0].accuracies else "test"
+    finished = [row for row in rows if row.accuracies[part]]
+    finished.sort(key=lambda row: statistics.fmean(row.accuracies[part]), reverse=True)
+    return finished, part
+
+
+def write(rows: Sequence[Row], folder: Path) -> None:
+    """Writes `table.csv`: the settings, runs, and of each accuracy mean and standard deviation."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    parts = list(rows[0].accuracies)
+    columns = [f"{part}_accuracy_{what}" for part in parts for what in ("mean", "std")]
+    writer.writerow([*rows[0].settings, "runs", "finished", *columns])
+    for row in rows:
+        figures = [figure for part in parts for figure in _mean_and_std(row.accuracies[part])]
+        finished = len(row.accuracies["test"])
+        writer.writerow([*row.settings.values(), row.runs, finished, *figures])
+    folder.mkdir(parents=True, exist_ok=True)
+    # Two sweeps may write at a time.
+    partial = folder / f"{run_directory.PARTIAL}{os.getpid()}-{TABLE}"
+    partial.write_text(text.getvalue())
+    partial.rename(folder / TABLE)
+
+
+def report(rows: Sequence[Row]) -> str:
+    """The table for people."""
+    # Here, since its import takes as long as all else that a mistake waits for.
+    import rich.console
+    import rich.table
+    import rich.text
+
+    parts = list(rows[0].accuracies)
+    table = rich.table.Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for name in rows[0].settings:
+        table.add_column(rich.text.Text(name))
+    for name in ("runs", *(f"{part} accuracy" for part in parts)):
+        table.add_column(name, justify="right")
+    for row in rows:
+        finished = len(row.accuracies["test"])
+        runs = str(row.runs) if finished == row.runs else f"{finished} of {row.runs}"
+        cells = (*row.settings.values(), runs, *map(_shown, row.accuracies.values()))
+        # As they are: a string would be taken for markup.
+        table.add_row(*map(rich.text.Text, cells))
+    # As wide as it is, wherever it goes to.
+    console = rich.console.Console(
+        file=io.StringIO(), width=10_000, force_terminal=False, color_system=None
+    )
+    console.print(table, markup=False, emoji=False, highlight=False)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """Which row is best, in words; nothing where there is no choice."""
+    chosen = best(rows)
+    if chosen is None or len(rows) == 1:
+        return ""
+    row, part = chosen
+    settings = ", ".join(f"{name}={value}" for name, value in row.settings.items())
+    return f"Best by {part} accuracy: {settings}"
+
+
+def _summary(directory: RunDirectory) -> Any:
+    try:
+        return directory.read_json(run_directory.SUMMARY)
+    except (OSError, ValueError):
+        return None
+
+
+def _mean_and_std(accuracies: Sequence[float]) -> tuple[float | None, float | None]:
+    """Mean, and sample standard deviation where there are two or more."""
+    mean = statistics.fmean(accuracies) if accuracies else None
+    return mean, statistics.stdev(accuracies) if len(accuracies) > 1 else None
+
+
+def _shown(accuracies: Sequence[float]) -> str:
+    mean, std = _mean_and_std(accuracies)
+    if mean is None:
+        return "-"
+    return f"{mean:.4f}" if std is None else f"{mean:.4f} ± {std:.4f}"

@@ -1,0 +1,161 @@
+"""One run: a model trained on a data set, from wherever it stopped to its results."""
+
+import importlib
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from keras_bnact import export_saved_model, measure
+from keras_bnact.statistics import FIGURES, ModelStatistics
+from train import backend, data, native_messages, run_directory
+from train.data.image_set import ImageSet
+from train.run_directory import RunDirectory
+from train.training import devices, environment, measurements, network
+from train.training.checkpoint import Checkpoint
+from train.training.progress import METRICS
+from train.training.schedule import is_measured, learning_rate, stops_early
+
+
+def run(flags: Any, directory: RunDirectory) -> dict[str, Any]:
+    """Trains, or goes on training, and writes the run directory; returns the summary."""
+    began = time.perf_counter()
+    images = data.load(flags)
+    loop = importlib.import_module(f"train.training.{backend.name()}_loop").make(flags, images)
+    directory.create(flags.overwrite)
+    directory.write_json(
+        run_directory.ENVIRONMENT,
+        environment.describe(flags.seed, loop.replicas, devices.describe()),
+    )
+    training = Training(flags, images, loop, Checkpoint(loop.variables, directory), directory)
+    training.announce()
+    if not training.over:
+        loop.train(range(training.progress.epochs, flags.epochs), training)
+    summary = training.finish()
+    summary["seconds_in_all"] = round(time.perf_counter() - began, 1)
+    directory.write_json(run_directory.SUMMARY, summary)
+    training.checkpoint.delete()
+    return summary
+
+
+class Training:
+    """What stands around the epochs of a run, whoever trains them.
+
+    Args:
+        flags, images: The run's.
+        loop: Trains, and evaluates what it has trained; see `train.training.tensorflow_loop`.
+        checkpoint: Of the loop's variables.
+        directory: Where results go.
+    """
+
+    def __init__(
+        self,
+        flags: Any,
+        images: ImageSet,
+        loop: Any,
+        checkpoint: Checkpoint,
+        directory: RunDirectory,
+    ):
+        self.flags, self.images, self.loop = flags, images, loop
+        self.checkpoint, self.directory = checkpoint, directory
+        self.progress = checkpoint.progress
+        self.judged_by = "validation" if images.validation else "test"
+        # The epoch that was measured last, and what it came to.
+        self._measured: tuple[int, ModelStatistics] | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether no epoch is to come."""
+        patience = self.flags.early_stopping_patience
+        return self.progress.epochs == self.flags.epochs or stops_early(
+            self.progress.history, patience
+        )
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        return learning_rate(self.flags.learning_rate, self.flags.learning_rate_drops, epoch)
+
+    def announce(self) -> None:
+        """Says what is trained."""
+        images, flags = self.images, self.flags
+        held_out = f", {len(images.validation):,} held out" if images.validation else ""
+        print(
+            f"{flags.dataset}: {len(images.train):,} images to train on{held_out}, "
+            f"{len(images.test):,} to test, {images.classes} classes, {images.size} pixels\n"
+            f"{flags.model}: {flags.activation}, {flags.order}, width {flags.width:g}, "
+            f"{self.loop.network.count_params():,} parameters"
+        )
+        if self.progress.epochs:
+            print(f"Going on after epoch {self.progress.epochs} of {flags.epochs}")
+        sys.stdout.flush()
+
+    def end_epoch(
+        self, epoch: int, figures: Mapping[str, float], began: float, trained: float
+    ) -> dict[str, float]:
+        """Judges, measures and records an epoch, counted from 0.
+
+        Args:
+            epoch: That is over.
+            figures: The `METRICS` of its training images, means over its steps.
+            began, trained: When the epoch began, and when its last step was over.
+
+        Returns:
+            The row of `history.csv`.
+        """
+        row = {"epoch": epoch + 1} | {name: figures[name] for name in METRICS}
+        row["learning_rate"] = self.rate(epoch)
+        self.loop.update()
+        prefix = {"validation": "val_", "test": "test_"}[self.judged_by]
+        judged = self.loop.evaluate(self.judged_by)
+        row |= {f"{prefix}{name}": judged[name] for name in METRICS}
+        # What an epoch repeats comes from the checkpoint, so that a resumed run writes what an
+        # undisturbed one does.
+        if self.flags.statistics_every:
+            if is_measured(epoch, self.flags.statistics_every):
+                row |= self._measure(epoch).means()
+            else:
+                row |= {name: self.progress.history[-1][name] for name in FIGURES}
+        self.progress.add_epoch(row, trained - began, time.perf_counter() - began)
+        self.checkpoint.save()
+        self.progress.write(self.directory)
+        return row
+
+    def finish(self) -> dict[str, Any]:
+        """Writes the model and what it came to; returns the summary."""
+        self.loop.update()
+        # On JAX, too, Keras imports TensorFlow to save a model, where it is there.
+        with native_messages.held_back(), self.directory.writing(run_directory.MODEL) as path:
+            self.loop.network.save(path)
+        if (self.flags.export or backend.DEFAULT_EXPORT[backend.name()]) == "saved_model":
+            with self.directory.writing(run_directory.SAVED_MODEL) as path:
+                export_saved_model(self.loop.network, path)
+        measured = self._measure(self.progress.epochs - 1)
+        self.progress.write(self.directory)
+        measurements.write_channels(measured, self.directory)
+        summary = self.progress.summarize(
+            self.images,
+            self.flags.batch_size,
+            self.loop.network.count_params(),
+            lambda: self.loop.evaluate("test"),
+            measured.means(),
+        )
+        operations = network.TRAINING_PASSES * network.operations_per_image(self.loop.network)
+        return summary | {"operations_per_second": operations * summary["images_per_second"]}
+
+    def _measure(self, epoch: int) -> ModelStatistics:
+        """What the layers come to on the test images, and its tables where they are not there."""
+        if self._measured is None or self._measured[0] != epoch:
+            judge = self.loop.judge
+            measured = measure(
+                judge,
+                self.images.test.test_batches(),
+                histograms=measurements.histograms(judge),
+                verbose=0,
+            )
+            self._measured = epoch, measured
+            if self.progress.last_measured != epoch + 1:
+                tables = measurements.tables(
+                    epoch + 1, measured, self.loop.model, self.images, self.flags
+                )
+                self.progress.add_layers(tables)
+        return self._measured[1]

@@ -1,0 +1,250 @@
+"""The epochs of a run on JAX: each is one program, on a device that holds all images.
+
+Some hundred steps that Python starts one by one would cost a fast device more than their
+arithmetic. Runs of one process that differ in their seeds alone take the same compiled programs.
+"""
+
+import random
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from train import options
+from train.data.image_set import TEST_BATCH_SIZE, ImageSet
+from train.data.images import Images
+from train.data.jax import epoch_key, epoch_order, pad_crop_flip
+from train.training.network import build, set_loss
+from train.training.progress import METRICS
+from train.training.schedule import learning_rate
+
+# Lines that a run prints on its way.
+LINES = 10
+
+
+class State(NamedTuple):
+    """The values of the variables of a model and of its optimizer, in Keras' order."""
+
+    trainable: list[Any]
+    non_trainable: list[Any]
+    optimizer: list[Any]
+
+
+class Figures(NamedTuple):
+    """Means over examples: of the loss with the penalties, the cross-entropy and the accuracy."""
+
+    loss: Any
+    cross_entropy: Any
+    accuracy: Any
+
+
+# The loop of the last run, by all of its flags but the seed.
+_kept: dict[str, "JaxLoop"] = {}
+
+
+def make(flags: Any, images: ImageSet) -> "JaxLoop":
+    """The loop of a run, from its initial weights on."""
+    lines = options.as_text(flags).splitlines()
+    key = "\n".join(line for line in lines if not line.startswith("--seed="))
+    if key not in _kept or _kept[key].images is not images:
+        _kept.clear()
+        _kept[key] = JaxLoop(flags, images)
+    _kept[key].begin(flags.seed)
+    return _kept[key]
+
+
+def make_optimizer(flags: Any, steps: int) -> keras.optimizers.Optimizer:
+    """SGD, whose learning rate falls at the epochs that the flags name.
+
+    Args:
+        flags: The run's.
+        steps: An epoch's.
+    """
+    rate: Any = flags.learning_rate
+    if flags.learning_rate_drops:
+        rate = keras.optimizers.schedules.PiecewiseConstantDecay(
+            [drop * steps - 1 for drop in flags.learning_rate_drops],
+            [
+                learning_rate(flags.learning_rate, flags.learning_rate_drops, epoch)
+                for epoch in (0, *flags.learning_rate_drops)
+            ],
+        )
+    return keras.optimizers.SGD(rate, momentum=flags.momentum)
+
+
+class JaxLoop:
+    """A network in training, all on the device.
+
+    Args:
+        flags, images: The run's; the device holds the images from then on.
+        whole_epochs: Whether an epoch is one program, else each of its steps is one. By default
+            it is, but on a CPU, where XLA runs convolutions within a loop on one thread.
+
+    Attributes:
+        network: What is saved.
+        model, judge: That network with a loss: what is trained, evaluated and measured.
+        variables: All that changes in training; they have their values once `update` gives them.
+        replicas: One.
+    """
+
+    replicas = 1
+
+    def __init__(self, flags: Any, images: ImageSet, whole_epochs: bool | None = None):
+        if whole_epochs is None:
+            whole_epochs = jax.default_backend() != "cpu"
+        self.flags, self.images, self.seed = flags, images, flags.seed
+        self.network = build(flags, images)
+        self.model = self.judge = keras.Model(self.network.input, self.network.output)
+        set_loss(self.model, optimizer=None)
+        self.optimizer = make_optimizer(flags, len(images.train) // flags.batch_size)
+        self.optimizer.build(self.model.trainable_variables)
+        self.variables = [
+            *self.model.trainable_variables,
+            *self.model.non_trainable_variables,
+            *self.optimizer.variables,
+        ]
+        self._optimizer_start = [np.array(variable) for variable in self.optimizer.variables]
+        self._state = self._values()
+        self._train = jax.device_put((images.train.images, images.train.labels))
+        self._padded = {
+            name: _padded(source)
+            for name, source in (("validation", images.validation), ("test", images.test))
+            if source is not None
+        }
+        self._epoch = jax.jit(self._scan_epoch, donate_argnums=0)
+        if not whole_epochs:
+            self._step = jax.jit(self._drawn_step, donate_argnums=0)
+            self._epoch = self._loop_epoch
+        self._evaluate = jax.jit(self._scan_test)
+
+    def begin(self, seed: int) -> None:
+        """Initial weights, those of a network that is made with this seed."""
+        self.seed = seed
+        random.seed(seed)
+        self.model.set_weights(build(self.flags, self.images).get_weights())
+        for variable, value in zip(self.optimizer.variables, self._optimizer_start, strict=True):
+            variable.assign(value)
+
+    def train(self, epochs: range, training: Any) -> None:
+        """See `train.training.tensorflow_loop`."""
+        # Copies, which programs take the place of.
+        self._state = jax.tree.map(jnp.array, self._values())
+        for epoch in epochs:
+            began = time.perf_counter()
+            key = epoch_key(jax.random.key(self.seed), epoch)
+            self._state, means = self._epoch(self._state, key, self._train)
+            # What is read is there: the epoch is over.
+            figures = _plain(means)
+            trained = time.perf_counter()
+            row = training.end_epoch(epoch, figures, began, trained)
+            if training.over or (epoch + 1) % max(1, epochs.stop // LINES) == 0:
+                _announce(row, epochs.stop, trained - began)
+            if training.over:
+                break
+
+    def update(self) -> None:
+        """Gives the variables the values that training has come to."""
+        values = [*self._state.trainable, *self._state.non_trainable, *self._state.optimizer]
+        for variable, value in zip(self.variables, values, strict=True):
+            variable.assign(jnp.array(value))
+
+    def evaluate(self, part: str) -> dict[str, float]:
+        """See `train.training.tensorflow_loop`."""
+        return _plain(self._evaluate(self._values(), self._padded[part]))
+
+    def step(self, state: State, images: Any, labels: Any) -> tuple[State, Figures]:
+        """One step of gradient descent, on augmented images."""
+
+        def loss(trainable):
+            logits, non_trainable, penalties = self.model.stateless_call(
+                trainable, state.non_trainable, images, training=True, return_losses=True
+            )
+            figures = _figures(logits, labels, sum(penalties))
+            means = jax.tree.map(jnp.mean, figures)
+            return means.loss, (non_trainable, means)
+
+        gradients, (non_trainable, figures) = jax.grad(loss, has_aux=True)(state.trainable)
+        trainable, optimizer = self.optimizer.stateless_apply(
+            state.optimizer, gradients, state.trainable
+        )
+        return State(trainable, non_trainable, optimizer), figures
+
+    def _values(self) -> State:
+        some = self.model.trainable_variables, self.model.non_trainable_variables
+        return State(*([v.value for v in part] for part in (*some, self.optimizer.variables)))
+
+    def _drawn_step(self, state, drawn, train):
+        images, labels = train
+        indices, key = drawn
+        padding, flip = self.images.train.padding, self.images.flip
+        crops = pad_crop_flip(images[indices], key, padding, flip)
+        return self.step(state, crops, labels[indices])
+
+    def _scan_epoch(self, state, key, train):
+        state, figures = jax.lax.scan(
+            lambda state, drawn: self._drawn_step(state, drawn, train),
+            state,
+            epoch_order(key, len(train[1]), self.flags.batch_size),
+        )
+        return state, jax.tree.map(jnp.mean, figures)
+
+    def _loop_epoch(self, state, key, train):
+        figures = []
+        order = epoch_order(key, len(train[1]), self.flags.batch_size)
+        for drawn in zip(*order, strict=True):
+            state, of_step = self._step(state, drawn, train)
+            figures.append(of_step)
+        return state, jax.tree.map(lambda *values: sum(values) / len(values), *figures)
+
+    def _scan_test(self, state, batches):
+        def add(totals, batch):
+            images, labels, counted = batch
+            logits, _, penalties = self.model.stateless_call(
+                state.trainable, state.non_trainable, images, training=False, return_losses=True
+            )
+            figures = _figures(logits, labels, sum(penalties))
+            return jax.tree.map(lambda t, f: t + jnp.sum(f * counted), totals, figures), None
+
+        zero = Figures(*(jnp.zeros(()) for _ in Figures._fields))
+        totals, _ = jax.lax.scan(add, zero, batches)
+        return jax.tree.map(lambda total: total / jnp.sum(batches[2]), totals)
+
+
+def _figures(logits: Any, labels: Any, penalty: Any) -> Figures:
+    """Of every example."""
+    cross_entropy = keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    accuracy = (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
+    return Figures(cross_entropy + penalty, cross_entropy, accuracy)
+
+
+def _plain(figures: Figures) -> dict[str, float]:
+    values = jax.device_get(figures)._asdict()
+    return {name: float(values[name]) for name in METRICS}
+
+
+def _padded(images: Images) -> tuple[Any, Any, Any]:
+    """Batches of one length on the device, and which of their examples count."""
+    size = min(TEST_BATCH_SIZE, len(images))
+    missing = -len(images) % size
+    counted = np.ones(len(images), "float32")
+    arrays = (images.images, images.labels, counted)
+    return jax.device_put(
+        tuple(
+            np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)).reshape(
+                -1, size, *array.shape[1:]
+            )
+            for array in arrays
+        )
+    )
+
+
+def _announce(row: dict[str, float], epochs: int, seconds: float) -> None:
+    told = ", ".join(
+        f"{name.replace('_', ' ')} {row[name]:.4f}"
+        for name in ("loss", "accuracy", "val_accuracy", "test_accuracy")
+        if name in row
+    )
+    print(f"Epoch {row['epoch']}/{epochs}: {told}, {seconds:.3g} s", flush=True)

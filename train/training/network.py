@@ -1,0 +1,63 @@
+"""The network that the flags name, its loss, and what it costs."""
+
+import math
+from typing import Any
+
+import keras
+
+from keras_bnact import models
+from train import names
+from train.data.image_set import ImageSet
+
+# Forward passes that a step of training costs: the gradients by the inputs and by the weights are
+# one each.
+TRAINING_PASSES = 3
+
+
+def build(flags: Any, images: ImageSet, synchronized: bool = False) -> keras.Model:
+    """From images in 0 to 255 to logits; `synchronized` over the replicas of a strategy."""
+    function, arguments = names.MODELS[flags.model]
+    standardisation = keras.layers.Normalization(
+        mean=images.mean, variance=images.variance, dtype="float32", name="standardisation"
+    )
+    return getattr(models, function)(
+        **arguments,
+        activation=flags.activation,
+        order=flags.order,
+        width=flags.width,
+        classes=images.classes,
+        input_shape=(images.size, images.size, 3),
+        kernel_initializer=names.KERNEL_INITIALIZERS[flags.kernel_initializer],
+        bias_initializer=names.BIAS_INITIALIZERS[flags.bias_initializer],
+        weight_decay=flags.weight_decay,
+        gamma_weight_decay=flags.gamma_weight_decay,
+        beta_weight_decay=flags.beta_weight_decay,
+        synchronized=synchronized,
+        preprocessing=standardisation,
+    )
+
+
+def set_loss(model: keras.Model, optimizer: keras.optimizers.Optimizer | None) -> None:
+    """Compiles a network with the cross-entropy, and that and the accuracy as metrics."""
+    # The metric is the cross-entropy alone; Keras' loss holds the weight penalties too.
+    model.compile(
+        optimizer,
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[
+            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+        ],
+    )
+
+
+def operations_per_image(model: keras.Model) -> int:
+    """Multiplications and additions of a forward pass, two for each weight and position.
+
+    Of convolutions and dense layers alone; what meets padding is counted, too.
+    """
+    return sum(
+        2 * math.prod(step.kernel.shape) * math.prod(layer.output.shape[1:-1])
+        for layer in model.layers
+        for step in getattr(layer, "steps", [layer])
+        if hasattr(step, "kernel")
+    )
