@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from train.errors import UsageError, answered, of_files
-from train.native_messages import held_back
+from train.errors import UsageError, file_errors, run_command
+from train.native_messages import suppressed
 
 DESCRIPTION = """\
 Reads the run directories of train.run below a folder, and writes every figure of the paper that
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
 
     That is 0, 2 for a mistake of the user's, or 130 if interrupted.
     """
-    return answered("analysis.run", lambda: _run(_parse(arguments)), "run it again.")
+    return run_command("analysis.run", lambda: _run(_parse(arguments)), "run it again.")
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -49,10 +49,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace) -> int:
-    with of_files(f"--runs={options.runs}"):
+    with file_errors(f"--runs={options.runs}"):
         if not options.runs.is_dir():
             raise UsageError(f"--runs={options.runs} is no folder: name one that holds runs.")
-    with of_files(f"--out={options.out}"):
+    with file_errors(f"--out={options.out}"):
         if options.out.exists() and not options.out.is_dir():
             raise UsageError(f"--out={options.out} is no folder: name one to write to.")
     numbers = _numbers(options.figures)
@@ -60,18 +60,18 @@ def _run(options: argparse.Namespace) -> int:
         if importlib.util.find_spec(module) is None:
             raise ModuleNotFoundError(name=module)
     # Here, since they import Keras and Matplotlib, which take longer than a mistake should.
-    with held_back():
+    with suppressed():
         from analysis import figures, results
         from analysis.cells import Results
 
-    with of_files(f"--runs={options.runs}"):
+    with file_errors(f"--runs={options.runs}"):
         found, problems = results.read(options.runs)
         cells = Results(found)
         drawn = [_drawn(figure, cells) for figure in figures.every() if figure.number in numbers]
     items = [item for item, _ in drawn]
     files = {name: content for _, contents in drawn for name, content in contents.items()}
     files |= _tables_and_page(options.runs, cells, problems, items)
-    with of_files(f"--out={options.out}"):
+    with file_errors(f"--out={options.out}"):
         _write(files, options.out)
     for problem in problems:
         print(f"left out: {problem}")

@@ -174,7 +174,7 @@ def _in_a_process(function: Callable, *arguments: Any) -> Any:
 
 
 def _quietly(function: Callable, arguments: Sequence[Any]) -> Any:
-    with native_messages.held_back():
+    with native_messages.suppressed():
         import tensorflow as tf
 
         tf.config.list_logical_devices()

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
     """Prints a row for every network, width, order and phase as it is measured."""
     if len(arguments) > 1:
         raise app.UsageError(f"'{arguments[1]}' is no flag.")
-    with native_messages.held_back():
+    with native_messages.suppressed():
         import tensorflow as tf
 
         tf.config.list_logical_devices()

@@ -16,10 +16,8 @@ from keras_bnact import (
     statistics,
 )
 from keras_bnact.export import export_saved_model
-from keras_bnact.gradients import measure_gradients
-from keras_bnact.histograms import Histogram
 from keras_bnact.layers import BoundedBlock
-from keras_bnact.measuring import measure
+from keras_bnact.measuring import Histogram, measure, measure_gradients
 
 __version__ = "0.1.0"
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import keras
 
-from keras_bnact._batches import check
-from keras_bnact._names import patterns
-from keras_bnact.gradients import measure_gradients
-from keras_bnact.histograms import Histogram
 from keras_bnact.measuring import measure
+from keras_bnact.measuring.batches import check
+from keras_bnact.measuring.gradients import measure_gradients
+from keras_bnact.measuring.histograms import Histogram
+from keras_bnact.measuring.layer_names import patterns
 
 
 class _EveryFewEpochs(keras.callbacks.Callback):

@@ -204,7 +204,7 @@ class BoundedBlock(keras.layers.Wrapper):
             "gamma_regularizer": gamma_regularizer,
             "synchronized": synchronized,
         }
-        self.normalization = None
+        self.normalization: BatchNormalization | None = None
         if order != "nobn":
             self.normalization = BatchNormalization(
                 axis=1 if getattr(layer, "data_format", None) == "channels_first" else -1,
@@ -216,7 +216,7 @@ class BoundedBlock(keras.layers.Wrapper):
     @property
     def steps(self) -> list[keras.layers.Layer]:
         """The weight layer, the activation and the normalization, in the block's order."""
-        after = {
+        after: dict[str, list[Any]] = {
             "swap": [self.activation, self.normalization],
             "convention": [self.normalization, self.activation],
             "nobn": [self.activation],
@@ -234,7 +234,7 @@ class BoundedBlock(keras.layers.Wrapper):
         outputs = self.layer(inputs)
         mask = self.compute_mask(inputs, mask)
         for step in self.steps[1:]:
-            if step is self.normalization:
+            if isinstance(step, BatchNormalization):
                 outputs = step(outputs, training=training, mask=mask)
             else:
                 outputs = step(outputs)

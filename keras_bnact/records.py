@@ -4,7 +4,7 @@ Of records there are means, tables, entries of a training's logs, and the way ba
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -12,7 +12,15 @@ import numpy as np
 TEXTS = ("layer", "activation")
 
 
-Layer = TypeVar("Layer")
+class _Named(Protocol):
+    """What belongs to a layer."""
+
+    @property
+    def name(self) -> str:
+        """The layer's."""
+
+
+Layer = TypeVar("Layer", bound=_Named)
 
 
 class ByName(list[Layer]):

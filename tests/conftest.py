@@ -14,7 +14,7 @@ from train import native_messages
 os.environ.pop(native_messages.LOG_LEVEL, None)
 # JAX's, for replicas.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
-with native_messages.held_back():
+with native_messages.suppressed():
     import keras
     import tensorflow as tf
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from train.errors import IN_USE, InUseError, UsageError, answered, of_files
+from train.errors import IN_USE, InUseError, UsageError, file_errors, run_command
 
 
 def raising(error):
@@ -13,13 +13,13 @@ def raising(error):
 
 
 def test_a_mistake_is_told_in_one_sentence(capsys):
-    assert answered("prog", raising(UsageError("no such thing.")), "go on.") == 2
-    assert answered("prog", raising(InUseError("busy.")), "go on.") == IN_USE
+    assert run_command("prog", raising(UsageError("no such thing.")), "go on.") == 2
+    assert run_command("prog", raising(InUseError("busy.")), "go on.") == IN_USE
     assert capsys.readouterr().err == "prog: no such thing.\nprog: busy.\n"
 
 
 def test_an_interrupted_command_says_how_it_goes_on(capsys):
-    assert answered("prog", raising(KeyboardInterrupt()), "go on.") == 130
+    assert run_command("prog", raising(KeyboardInterrupt()), "go on.") == 130
     assert capsys.readouterr().err == "\nprog: interrupted; go on.\n"
 
 
@@ -29,7 +29,7 @@ def test_an_interrupted_command_says_how_it_goes_on(capsys):
 )
 def test_a_missing_extra_is_named(module, needed, capsys):
     error = ModuleNotFoundError(f"No module named {module!r}", name=module)
-    assert answered("prog", raising(error), "go on.") == 2
+    assert run_command("prog", raising(error), "go on.") == 2
     assert (
         capsys.readouterr().err
         == f"prog: {module.split('.')[0]} is missing: pip install {needed}\n"
@@ -46,15 +46,15 @@ def test_a_missing_extra_is_named(module, needed, capsys):
 )
 def test_an_error_of_our_own_keeps_its_traceback(error):
     with pytest.raises(type(error)):
-        answered("prog", raising(error), "go on.")
+        run_command("prog", raising(error), "go on.")
 
 
 def test_a_file_is_a_mistake_where_it_is_read(tmp_path):
     with (
         pytest.raises(UsageError, match=r"^--out=here: \[Errno 2\] No such .*missing'\.$"),
-        of_files("--out=here"),
+        file_errors("--out=here"),
     ):
         (tmp_path / "missing").read_text()
     (tmp_path / "binary").write_bytes(b"\xff")
-    with pytest.raises(UsageError, match=r"^--out=here: 'utf-8'"), of_files("--out=here"):
+    with pytest.raises(UsageError, match=r"^--out=here: 'utf-8'"), file_errors("--out=here"):
         (tmp_path / "binary").read_text("utf-8")

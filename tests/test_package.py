@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT
 
 import keras_bnact
+from keras_bnact import measuring, models
 
 ALL_MODULES = sorted(
     name for _, name, _ in pkgutil.walk_packages(keras_bnact.__path__, "keras_bnact.")
@@ -43,18 +44,6 @@ def imports_of(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-MEASURING = [
-    "keras_bnact._backends",
-    "keras_bnact._keras_internals",
-    "keras_bnact._batches",
-    "keras_bnact._compilation",
-    "keras_bnact._names",
-    "keras_bnact._sites",
-    "keras_bnact._watching",
-    "keras_bnact.histograms",
-    "keras_bnact.records",
-    "keras_bnact.statistics",
-]
 OURS = ("keras_bnact", "train", "analysis", "benchmarks", "examples", "tests")
 # Which of our modules a part may import; a name stands for all below it.
 MAY_IMPORT = {
@@ -68,34 +57,25 @@ MAY_IMPORT = {
     "keras_bnact/layers.py": ["keras_bnact.activations", "keras_bnact.normalization"],
     "keras_bnact/records.py": [],
     "keras_bnact/statistics.py": ["keras_bnact.records"],
-    "keras_bnact/_batches.py": [],
-    "keras_bnact/_compilation.py": [
+    "keras_bnact/measuring/batches.py": [],
+    "keras_bnact/measuring/layer_names.py": [],
+    "keras_bnact/measuring/progress.py": [],
+    "keras_bnact/measuring/watching.py": ["keras_bnact._keras_internals", "keras_bnact.layers"],
+    "keras_bnact/measuring/sites.py": [
+        "keras_bnact.activations",
+        "keras_bnact.measuring.layer_names",
+        "keras_bnact.measuring.watching",
+    ],
+    "keras_bnact/measuring/*.py": [
         "keras_bnact._backends",
         "keras_bnact._keras_internals",
-        "keras_bnact._watching",
-    ],
-    "keras_bnact/_names.py": [],
-    "keras_bnact/_sites.py": [
-        "keras_bnact._names",
-        "keras_bnact._watching",
         "keras_bnact.activations",
-    ],
-    "keras_bnact/_watching.py": ["keras_bnact._keras_internals", "keras_bnact.layers"],
-    "keras_bnact/histograms.py": [
-        "keras_bnact._backends",
-        "keras_bnact._names",
-        "keras_bnact.statistics",
-    ],
-    "keras_bnact/measuring.py": MEASURING,
-    "keras_bnact/gradients.py": MEASURING,
-    "keras_bnact/callbacks.py": [
-        "keras_bnact._batches",
-        "keras_bnact._names",
-        "keras_bnact.gradients",
-        "keras_bnact.histograms",
+        "keras_bnact.layers",
         "keras_bnact.measuring",
+        "keras_bnact.records",
         "keras_bnact.statistics",
     ],
+    "keras_bnact/callbacks.py": ["keras_bnact.measuring"],
     "keras_bnact/models/*.py": [
         "keras_bnact.layers",
         "keras_bnact.models",
@@ -211,8 +191,8 @@ def test_public_names_are_there():
 def test_docstring_says_it_all(name):
     documentation = inspect.getdoc(PUBLIC[name])
     assert documentation, name
-    public = inspect.isclass(PUBLIC[name]) or name.count(".") == 2 or ".models." in name
-    if public and not name.startswith("keras_bnact.models.blocks"):
+    exported = (getattr(part, name) for part in (measuring, models) for name in part.__all__)
+    if name.count(".") == 2 or PUBLIC[name] in exported:
         assert "Example:" in documentation
         assert ">>> " in documentation
 

@@ -51,7 +51,7 @@ def nearest(given: str, accepted: Iterable[str]) -> str:
 
 
 @contextlib.contextmanager
-def of_files(subject: str) -> Iterator[None]:
+def file_errors(subject: str) -> Iterator[None]:
     """Makes a mistake of a file that cannot be read or written in the block.
 
     Args:
@@ -69,7 +69,7 @@ def of_files(subject: str) -> Iterator[None]:
         raise UsageError(f"{subject}: {' '.join(str(error).split())}.") from error
 
 
-def answered(program: str, command: Callable[[], int], goes_on: str) -> int:
+def run_command(program: str, command: Callable[[], int], goes_on: str) -> int:
     """Runs a command; tells what stops it in one sentence on the standard error.
 
     Args:

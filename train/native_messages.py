@@ -14,7 +14,7 @@ _ours = False
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[None]:
+def suppressed() -> Iterator[None]:
     """Keeps what TensorFlow's native code says of itself at start-up off the screen.
 
     It writes to the file descriptor before any setting of ours counts. What it said is shown

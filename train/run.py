@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> int:
     interrupted.
     """
     goes_on = "without --overwrite, the same command goes on."
-    return errors.answered("train.run", lambda: _run(arguments), goes_on)
+    return errors.run_command("train.run", lambda: _run(arguments), goes_on)
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -31,7 +31,7 @@ def _run(arguments: Sequence[str]) -> int:
     state = directory.state(flags.overwrite)
     if state is State.FINISHED:
         print(f"{directory.path} holds this run, finished; --overwrite trains it anew.")
-        with errors.of_files(f"--run_dir={directory.path}"):
+        with errors.file_errors(f"--run_dir={directory.path}"):
             summary = directory.read_json(run_directory.SUMMARY)
         _report(summary, directory)
         return 0
@@ -51,7 +51,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _check_backend(directory: RunDirectory) -> None:
     """Refuses to go on with what another backend has begun."""
-    with errors.of_files(f"--run_dir={directory.path}"):
+    with errors.file_errors(f"--run_dir={directory.path}"):
         if not (directory.path / run_directory.ENVIRONMENT).is_file():
             return
         begun = directory.read_json(run_directory.ENVIRONMENT).get("backend")
@@ -90,7 +90,7 @@ def _report(summary: dict[str, Any], directory: RunDirectory) -> None:
 def _layers(directory: RunDirectory) -> str:
     """The table of the layers after the last epoch."""
     # Here, since it imports Keras, which takes longer than a mistake should.
-    with native_messages.held_back():
+    with native_messages.suppressed():
         from keras_bnact import records, statistics
 
     layers = records.parsed(directory.read_csv(run_directory.STATISTICS))

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from train.errors import InUseError, UsageError, of_files
+from train.errors import InUseError, UsageError, file_errors
 
 FLAGS = "flags.txt"
 ENVIRONMENT = "environment.json"
@@ -187,7 +187,7 @@ class RunDirectory:
         return json.loads((self.path / name).read_text())
 
     def _files(self) -> contextlib.AbstractContextManager:
-        return of_files(f"--run_dir={self.path}")
+        return file_errors(f"--run_dir={self.path}")
 
     def _locked(self) -> bool:
         try:

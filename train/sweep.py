@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     goes_on = "the same command goes on."
-    return errors.answered("train.sweep", lambda: _sweep(arguments), goes_on)
+    return errors.run_command("train.sweep", lambda: _sweep(arguments), goes_on)
 
 
 def _sweep(arguments: Sequence[str]) -> int:
@@ -125,7 +125,7 @@ def _train(runs: Sequence[Run], folder: Path, sweep: Any) -> tuple[bool, list[co
     sys.stdout.flush()
     failures = _execute(waiting, directories, folder, _engine(sweep)) if waiting else {}
     table = comparison.compare(runs, directories)
-    with errors.of_files(f"--sweep_dir={folder}"):
+    with errors.file_errors(f"--sweep_dir={folder}"):
         comparison.write(table, folder)
     print(f"\n{comparison.report(table)}")
     for run, reason in failures.items():
@@ -161,7 +161,7 @@ def _execute(
     runs: Sequence[Run], directories: dict[Run, RunDirectory], folder: Path, engine: Any
 ) -> dict[Run, str]:
     """Trains the runs; returns why some failed."""
-    with errors.of_files(f"--sweep_dir={folder}"):
+    with errors.file_errors(f"--sweep_dir={folder}"):
         (folder / LOGS).mkdir(parents=True, exist_ok=True)
     failures: dict[Run, str] = {}
     epochs = {run: run.flags.epochs for run in runs}

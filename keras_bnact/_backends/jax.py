@@ -64,8 +64,8 @@ class Jax(Backend):
         # In a scope of its own, since variables that are made in the trace, a metric's, would
         # otherwise get their first values there.
         with within(model), _float64(), keras.StatelessScope():
-            program = jax.jit(stateless, out_shardings=_sharding(variables, ()))
-            program = program.lower(values(), batch, *arguments).compile()
+            traced = jax.jit(stateless, out_shardings=_sharding(variables, ()))
+            program = traced.lower(values(), batch, *arguments).compile()
 
         def place(array, spec, sharding):
             array = np.asarray(array, _dtype(spec))
@@ -99,8 +99,8 @@ class Jax(Backend):
             jnp.sum(jnp.sum(summand, axis=2).astype(jnp.float64), axis=(0, 1))
             for summand in terms(x, *vectors)
         ]
-        extremes = (jnp.min(x, axis=(0, 1, 2)), jnp.max(x, axis=(0, 1, 2)))
-        return jnp.stack(sums), *(extreme.astype(jnp.float64) for extreme in extremes)
+        minimum, maximum = (reduce(x, axis=(0, 1, 2)) for reduce in (jnp.min, jnp.max))
+        return jnp.stack(sums), minimum.astype(jnp.float64), maximum.astype(jnp.float64)
 
     def bincount(self, x: Any, length: int) -> Any:
         return jnp.bincount(x, length=length)

@@ -71,7 +71,7 @@ def channel_sums(
 
 def _stock_sums(terms: Callable, x: Any, vectors: tuple[Any, ...]) -> tuple[Any, Any, Any]:
     channels = x.shape[-1]
-    vectors = [tf.cast(vector, tf.float64) for vector in vectors]
+    vectors = tuple(tf.cast(vector, tf.float64) for vector in vectors)
     x = tf.reshape(x, [-1, channels])
     positions = max(1, STOCK_ELEMENTS // channels)
 

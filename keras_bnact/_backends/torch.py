@@ -43,7 +43,7 @@ class Torch(Backend):
         self, terms: Callable, x: Any, vectors: tuple[Any, ...], largest_batch: Any
     ) -> tuple[Any, Any, Any]:
         channels = x.shape[-1]
-        vectors = [vector.to(torch.float64) for vector in vectors]
+        vectors = tuple(vector.to(torch.float64) for vector in vectors)
         sums, minimum, maximum = [], [], []
         for part in torch.reshape(x, (-1, channels)).split(max(1, ELEMENTS // channels)):
             part = part.to(torch.float64)

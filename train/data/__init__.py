@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from train.data import sets
-from train.errors import UsageError, of_files
+from train.errors import UsageError, file_errors
 
 if TYPE_CHECKING:
     from train.data.image_set import ImageSet
@@ -25,7 +25,7 @@ def check(options: Any) -> None:
     Raises:
         UsageError: Saying what is missing.
     """
-    with of_files(f"--data_dir={options.data_dir}"):
+    with file_errors(f"--data_dir={options.data_dir}"):
         if options.data_dir is not None and not Path(options.data_dir).is_dir():
             raise UsageError(
                 f"--data_dir={options.data_dir} is no folder: name the one that holds the images, "
@@ -67,7 +67,7 @@ def load(flags: Any) -> "ImageSet":
 @functools.lru_cache(maxsize=1)
 def _load(options: Wanted) -> "ImageSet":
     try:
-        with of_files(f"--dataset={options.dataset} cannot be read"):
+        with file_errors(f"--dataset={options.dataset} cannot be read"):
             images = _module(options.dataset).load(options)
     except Exception as error:
         # A data set may have read its files by TensorFlow.

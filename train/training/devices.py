@@ -18,7 +18,7 @@ def start(flags: Any) -> None:
     Raises:
         UsageError: If the devices cannot be had.
     """
-    with native_messages.held_back():
+    with native_messages.suppressed():
         {"tensorflow": _start_tensorflow, "jax": _start_jax}[backend.name()](flags)
 
         import keras

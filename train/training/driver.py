@@ -11,7 +11,7 @@ from keras_bnact.statistics import FIGURES, ModelStatistics
 from train import backend, data, native_messages, run_directory
 from train.data.image_set import ImageSet
 from train.run_directory import RunDirectory
-from train.training import devices, environment, measurements, network
+from train.training import devices, environment, layer_tables, network
 from train.training.checkpoint import Checkpoint
 from train.training.progress import METRICS
 from train.training.schedule import is_measured, learning_rate, stops_early
@@ -124,14 +124,14 @@ class Training:
         """Writes the model and what it came to; returns the summary."""
         self.loop.update()
         # On JAX, too, Keras imports TensorFlow to save a model, where it is there.
-        with native_messages.held_back(), self.directory.writing(run_directory.MODEL) as path:
+        with native_messages.suppressed(), self.directory.writing(run_directory.MODEL) as path:
             self.loop.network.save(path)
         if (self.flags.export or backend.DEFAULT_EXPORT[backend.name()]) == "saved_model":
             with self.directory.writing(run_directory.SAVED_MODEL) as path:
                 export_saved_model(self.loop.network, path)
         measured = self._measure(self.progress.epochs - 1)
         self.progress.write(self.directory)
-        measurements.write_channels(measured, self.directory)
+        layer_tables.write_channels(measured, self.directory)
         summary = self.progress.summarize(
             self.images,
             self.flags.batch_size,
@@ -149,12 +149,12 @@ class Training:
             measured = measure(
                 judge,
                 self.images.test.test_batches(),
-                histograms=measurements.histograms(judge),
+                histograms=layer_tables.histograms(judge),
                 verbose=0,
             )
             self._measured = epoch, measured
             if self.progress.last_measured != epoch + 1:
-                tables = measurements.tables(
+                tables = layer_tables.tables(
                     epoch + 1, measured, self.loop.model, self.images, self.flags
                 )
                 self.progress.add_layers(tables)

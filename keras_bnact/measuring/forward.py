@@ -3,8 +3,6 @@
 import dataclasses
 import functools
 import operator
-import sys
-import time
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -14,25 +12,20 @@ import numpy as np
 from keras import ops
 
 from keras_bnact import _backends, statistics
-from keras_bnact._batches import batches, inputs, number_of_batches
-from keras_bnact._compilation import (
+from keras_bnact.measuring.batches import batches, inputs, number_of_batches
+from keras_bnact.measuring.histograms import Histogram
+from keras_bnact.measuring.layer_names import patterns
+from keras_bnact.measuring.programs import (
     check_built,
     forward,
     programs,
     watched,
 )
-from keras_bnact._names import patterns
-from keras_bnact._sites import Site, find, select
-from keras_bnact._watching import Watch
-from keras_bnact.histograms import Histogram
+from keras_bnact.measuring.progress import Progress
+from keras_bnact.measuring.sites import Site, find, select
+from keras_bnact.measuring.sums import affine, moments, sums
+from keras_bnact.measuring.watching import Watch
 from keras_bnact.statistics import ChannelMoments, ModelStatistics
-
-# Examples of a batch that tell where its channels are, near which their powers are summed.
-FIRST = 8
-# The largest factor on activations: beyond it the cube of what these do not show would overflow.
-LARGEST_SCALE = 2.0**30
-# Seconds of measuring after which a progress bar appears on a terminal.
-PATIENCE = 3.0
 
 
 def measure(
@@ -102,8 +95,9 @@ def measure(
     backend = _backends.current()
     chosen, histograms = patterns(layers), tuple(histograms)
     stream = map(inputs, batches(data, batch_size, steps))
-    progress = _Progress(verbose, number_of_batches(data, batch_size, steps))
-    common = totals = None
+    progress = Progress(verbose, number_of_batches(data, batch_size, steps))
+    common: _Common | None = None
+    totals: _Totals | None = None
     with backend.state_restored(model):
         for program, batch in programs(
             model,
@@ -116,7 +110,7 @@ def measure(
             totals = result if totals is None else totals + result
             progress.add()
     progress.finish()
-    if totals is None:
+    if totals is None or common is None:
         raise ValueError("The data holds no batch to measure.")
     return program.summarize(totals, common.spans)
 
@@ -194,8 +188,8 @@ class _Program:
             results, counts = [], {}
             for site, layer in zip(sites(batch), self.layers, strict=True):
                 x = ops.moveaxis(site.outputs, site.channel_axis, -1)
-                slope, offset = _affine(site.normalization, x.shape[-1])
-                results.append(_sums(site, x, slope, offset, largest_batch))
+                slope, offset = affine(site.normalization, x.shape[-1])
+                results.append(sums(site, x, slope, offset, largest_batch))
                 for histogram in layer.histograms:
                     number = len(counts)
                     output = slope * ops.cast(x, "float64") + offset
@@ -240,7 +234,7 @@ class _Program:
             operator.add,
             (
                 _Totals(
-                    _moments(result),
+                    moments(result),
                     [result[f"counts {n}"].astype("int64") for n in range(len(common.spans))],
                     result["affine"],
                 )
@@ -287,94 +281,6 @@ def _lay_out(chosen: Sequence[Site], histograms: Sequence[Histogram]) -> list[_L
     return layers
 
 
-def _affine(normalization: Any, channels: int) -> tuple[Any, Any]:
-    """Slope and offset of batch normalization at inference, for each channel, in float64."""
-    if normalization is None:
-        return ops.ones(channels, "float64"), ops.zeros(channels, "float64")
-    mean = ops.cast(normalization.moving_mean, "float64")
-    slope = 1.0 / ops.sqrt(
-        ops.cast(normalization.moving_variance, "float64") + normalization.epsilon
-    )
-    if normalization.gamma is not None:
-        slope = slope * ops.cast(normalization.gamma, "float64")
-    offset = -slope * mean
-    if normalization.beta is not None:
-        offset = offset + ops.cast(normalization.beta, "float64")
-    return slope, offset
-
-
-def _terms(
-    x: Any, shift: Any, scale: Any, output_scale: Any = None, output_offset: Any = None
-) -> tuple[Any, ...]:
-    """What is summed over a channel's elements, of `z = (x - shift) * scale`.
-
-    That is `z`, `z**2`, `z**3`, `abs(x)` and, for a block's output of its own, which is
-    `output_scale * z + output_offset`, its absolute value.
-    """
-    z = (x - shift) * scale
-    square = z * z
-    powers = (z, square, square * z, abs(x))
-    return powers if output_scale is None else (*powers, abs(output_scale * z + output_offset))
-
-
-def _sums(site: Site, x: Any, slope: Any, offset: Any, largest_batch: Any) -> dict[str, Any]:
-    """What `_moments` takes, of one batch of one site."""
-    shift, scale = _standardisation(x)
-    vectors = shift, scale
-    if site.normalization is not None:
-        wide_shift, wide_scale = (ops.cast(vector, "float64") for vector in vectors)
-        output = slope / wide_scale, slope * wide_shift + offset
-        vectors += tuple(ops.cast(vector, "float32") for vector in output)
-    sums, minimum, maximum = _backends.current().channel_sums(_terms, x, vectors, largest_batch)
-    if site.normalization is None:
-        sums = ops.concatenate([sums, sums[-1:]])
-    count = functools.reduce(
-        operator.mul, (ops.cast(length, "float64") for length in ops.shape(x)[:-1])
-    )
-    return {
-        "sums": ops.concatenate([count * ops.ones_like(sums[:1]), sums]),
-        "minimum": minimum,
-        "maximum": maximum,
-        "shift": shift,
-        "scale": scale,
-        "affine": ops.stack([slope, offset]),
-    }
-
-
-def _standardisation(x: Any) -> tuple[Any, Any]:
-    """float32 vectors: the channels' means in the batch's first examples, and 1 over their ranges.
-
-    A range of 0, or of what is not finite, counts as 1. The scale is a power of two, so that
-    scaling rounds nothing.
-    """
-    # In float64: roundings of a channel that hardly varies are alike, and add up.
-    first = ops.cast(x[:FIRST], "float64")
-    axes = tuple(range(len(x.shape) - 1))
-    spread = ops.max(first, axes) - ops.min(first, axes)
-    usable = ops.logical_and(ops.isfinite(spread), spread > 0.0)
-    power = -ops.floor(ops.log2(ops.where(usable, spread, ops.ones_like(spread))))
-    scale = ops.clip(ops.power(2.0, power), 1.0 / LARGEST_SCALE, LARGEST_SCALE)
-    return ops.cast(ops.mean(first, axes), "float32"), ops.cast(scale, "float32")
-
-
-def _moments(result: dict[str, np.ndarray]) -> ChannelMoments:
-    """The moments about the channels' means, in float64, from sums of powers near them."""
-    shift, scale = result["shift"].astype("float64"), result["scale"].astype("float64")
-    count, first, square, cube, absolute, output_absolute = result["sums"]
-    with np.errstate(all="ignore"):
-        mean = first / count
-        return ChannelMoments(
-            count=count,
-            mean=shift + mean / scale,
-            second=(square - mean * first) / scale**2,
-            third=(cube - 3.0 * mean * square + 2.0 * mean**2 * first) / scale**3,
-            absolute=absolute,
-            output_absolute=output_absolute,
-            minimum=result["minimum"],
-            maximum=result["maximum"],
-        )
-
-
 def _summarize(
     layer: _Layer,
     moments: ChannelMoments,
@@ -390,28 +296,7 @@ def _summarize(
         moments,
         np.abs(ends).max(axis=0),
         [
-            histogram.finish(count, *span, affine)
-            for histogram, (count, span) in zip(layer.histograms, counts, strict=True)
+            histogram.finish(count, low, high, affine)
+            for histogram, (count, (low, high)) in zip(layer.histograms, counts, strict=True)
         ],
     )
-
-
-class _Progress:
-    """A progress bar for what takes long."""
-
-    def __init__(self, verbose: str | int, batches: int | None):
-        self.shown = verbose == 1
-        self.waiting = verbose == "auto" and sys.stdout.isatty()
-        self.began, self.done = time.monotonic(), 0
-        self.bar = keras.utils.Progbar(batches, unit_name="batch")
-
-    def add(self) -> None:
-        self.done += 1
-        if self.waiting and time.monotonic() - self.began > PATIENCE:
-            self.shown = True
-        if self.shown:
-            self.bar.update(self.done, finalize=False)
-
-    def finish(self) -> None:
-        if self.shown:
-            self.bar.update(self.done, finalize=True)

@@ -5,7 +5,7 @@ import pytest
 
 from keras_bnact import measure, models
 from train.names import MODELS
-from train.training import measurements
+from train.training import layer_tables
 
 
 @pytest.mark.parametrize(
@@ -15,8 +15,8 @@ from train.training import measurements
 def test_the_histograms_of_a_run_are_of_layers_that_it_measures(name, side):
     function, arguments = MODELS[name]
     network = getattr(models, function)(**arguments, width=0.02, input_shape=(side, side, 3))
-    wanted = measurements.histograms(network)
-    assert wanted == measurements.histograms(network)
+    wanted = layer_tables.histograms(network)
+    assert wanted == layer_tables.histograms(network)
     layers = measure(network, np.zeros((2, side, side, 3)), histograms=wanted)
     assert all(len(layer.histograms) >= 2 for layer in layers)
     shown = {h.layers for h in wanted if h.channels is not None}

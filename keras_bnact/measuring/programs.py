@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from keras_bnact import _backends, _keras_internals
-from keras_bnact._watching import Watch
+from keras_bnact.measuring.watching import Watch
 
 # For each model what it was made of, and by key what was compiled for that.
 _COMPILED: weakref.WeakKeyDictionary[keras.Model, tuple["_Parts", dict[Hashable, Any]]] = (
@@ -29,7 +29,7 @@ def compiled_once(model: keras.Model, key: Hashable, make: Callable[[], Any]) ->
     """
     parts = _Parts(model)
     known, made = _COMPILED.get(model, (None, {}))
-    if known is None or not known.are(parts):
+    if known is None or not known.same_as(parts):
         made = {}
         _COMPILED[model] = parts, made
     if key not in made:
@@ -68,14 +68,14 @@ class _Parts:
         objects += [_keras_internals.compiled_loss(model), getattr(model, "optimizer", None)]
         # Weak: the parts of a model may refer to it.
         self.objects = [weakref.ref(part) for part in objects if part is not None]
-        self.settings = [
+        self.settings: list[Any] = [
             (layer.dtype_policy.name, getattr(layer, "quantization_mode", None), layer.trainable)
             for layer in layers
         ]
         self.settings += [name for name in activations if isinstance(name, str)]
         self.settings.append(_backends.current().placement(model))
 
-    def are(self, others: "_Parts") -> bool:
+    def same_as(self, others: "_Parts") -> bool:
         """Whether these are still there and the same."""
         return (
             self.settings == others.settings

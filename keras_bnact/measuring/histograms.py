@@ -3,13 +3,13 @@
 import dataclasses
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from keras import ops
 
 from keras_bnact import _backends
-from keras_bnact._names import matches, patterns
+from keras_bnact.measuring.layer_names import matches, patterns
 from keras_bnact.statistics import LayerHistogram
 
 
@@ -58,13 +58,17 @@ class Histogram:
         if self.channels == ():
             raise ValueError("Name the channels of a histogram, or give None for all in one.")
 
+    @property
+    def _channels(self) -> tuple[int, ...] | None:
+        return cast(tuple[int, ...] | None, self.channels)
+
     def matches(self, name: str) -> bool:
         """Whether a layer of this name is one to count."""
         return matches(name, self.layers)
 
     def check(self, name: str, channels: int) -> None:
         """Refuses channels that the layer called `name` does not have."""
-        wrong = [channel for channel in self.channels or () if not 0 <= channel < channels]
+        wrong = [channel for channel in self._channels or () if not 0 <= channel < channels]
         if wrong:
             raise ValueError(
                 f"Layer '{name}' has {channels} channels, 0 to {channels - 1}; a histogram is "
@@ -118,12 +122,13 @@ class Histogram:
         if self.channels is None and self.of == "output":
             ends = affine[0] * minimum + affine[1], affine[0] * maximum + affine[1]
             minimum, maximum = np.minimum(*ends), np.maximum(*ends)
-        if self.channels is not None:
-            minimum, maximum = minimum[list(self.channels)], maximum[list(self.channels)]
+        if self._channels is not None:
+            minimum, maximum = minimum[list(self._channels)], maximum[list(self._channels)]
         low, high = np.float32(minimum.min()), np.float32(maximum.max())
         if not np.isfinite(high - low):
             return 0.0, 1.0
-        return (low, high) if low < high else (low - np.float32(0.5), high + np.float32(0.5))
+        half = np.float32(0.5 if low == high else 0.0)
+        return float(low - half), float(high + half)
 
     def finish(
         self, counts: np.ndarray, low: float, high: float, affine: np.ndarray
@@ -140,9 +145,9 @@ class Histogram:
         """
         edges = np.linspace(low, high, self.bins + 1)
         edges = np.tile(edges, (len(counts), 1))
-        if self.channels is not None and self.of == "output":
-            slope, offset = (vector[list(self.channels), None] for vector in affine)
+        if self._channels is not None and self.of == "output":
+            slope, offset = (vector[list(self._channels), None] for vector in affine)
             edges = slope * edges + offset
             falling = slope[:, 0] < 0
             edges[falling], counts[falling] = edges[falling, ::-1], counts[falling, ::-1]
-        return LayerHistogram(self.of, self.channels, edges, counts)
+        return LayerHistogram(self.of, self._channels, edges, counts)

@@ -11,16 +11,16 @@ import numpy as np
 from keras import ops
 
 from keras_bnact import _backends, _keras_internals, records
-from keras_bnact._batches import batches
-from keras_bnact._compilation import (
+from keras_bnact.measuring.batches import batches
+from keras_bnact.measuring.layer_names import patterns
+from keras_bnact.measuring.programs import (
     check_built,
     forward,
     programs,
     watched,
 )
-from keras_bnact._names import patterns
-from keras_bnact._sites import find, kernels, select
-from keras_bnact._watching import Watch
+from keras_bnact.measuring.sites import find, kernels, select
+from keras_bnact.measuring.watching import Watch
 
 FIGURES = ("input", "weight_gradient", "activation_gradient")
 
@@ -37,7 +37,7 @@ class LayerGradients:
 
     Example:
 
-    >>> from keras_bnact.gradients import LayerGradients
+    >>> from keras_bnact.measuring.gradients import LayerGradients
     >>> LayerGradients("conv1", 0.5, 1e-3, 1e-6).input
     0.5
     """
@@ -61,7 +61,7 @@ class ModelGradients(records.ByName[LayerGradients]):
 
     Example:
 
-    >>> from keras_bnact.gradients import LayerGradients, ModelGradients
+    >>> from keras_bnact.measuring.gradients import LayerGradients, ModelGradients
     >>> gradients = ModelGradients([LayerGradients("conv1", 0.5, 1e-3, 1e-6)], 128, 10)
     >>> gradients["conv1"].input
     0.5

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 from keras_bnact import activations
-from keras_bnact._names import matches
-from keras_bnact._watching import Call, Recording
+from keras_bnact.measuring.layer_names import matches
+from keras_bnact.measuring.watching import Call, Recording
 
 # At inference they give what they take, so that what follows them follows it directly.
 TRANSPARENT = (
@@ -73,7 +73,7 @@ def select(sites: Sequence[Site], patterns: Sequence[str] | None) -> list[Site]:
 
     Args:
         sites: A model's.
-        patterns: As `_names.patterns` gives them; None for the default.
+        patterns: As `layer_names.patterns` gives them; None for the default.
 
     Returns:
         Some of the sites, in their order.

@@ -13,7 +13,7 @@ def patterns(layers: str | Sequence[str] | None) -> tuple[str, ...] | None:
 
     Example:
 
-    >>> from keras_bnact._names import patterns
+    >>> from keras_bnact.measuring.layer_names import patterns
     >>> patterns("conv*")
     ('conv*',)
     """
@@ -33,7 +33,7 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
 
     Example:
 
-    >>> from keras_bnact._names import matches
+    >>> from keras_bnact.measuring.layer_names import matches
     >>> matches("conv1", ["fc?", "conv*"])
     True
     """

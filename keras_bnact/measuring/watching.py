@@ -134,9 +134,9 @@ class Watch:
     @contextlib.contextmanager
     def recording(self, perturb: Callable[[Any], Any] = lambda x: x) -> Iterator[Recording]:
         """Collects what this thread does."""
-        self._local.recording = Recording(self.scope(), perturb)
+        self._local.recording = recording = Recording(self.scope(), perturb)
         try:
-            yield self._recording
+            yield recording
         finally:
             del self._local.recording
 
@@ -165,27 +165,28 @@ class Watch:
         activation = layer if self._is_activation(layer) else None
 
         def call(*arguments, **keywords):
-            if self._recording is None:
+            recording = self._recording
+            if recording is None:
                 return function(*arguments, **keywords)
-            self._recording.path.append(layer)
+            recording.path.append(layer)
             try:
-                return self._called(layer, activation, function, arguments, keywords)
+                return self._called(recording, layer, activation, function, arguments, keywords)
             finally:
-                self._recording.path.pop()
+                recording.path.pop()
 
         return call
 
     def _watched_function(self, layer: keras.layers.Layer, function: Callable) -> Callable:
         def activation(*arguments, **keywords):
-            if self._recording is None or isinstance(layer, LOOPS):
+            recording = self._recording
+            if recording is None or isinstance(layer, LOOPS):
                 return function(*arguments, **keywords)
-            return self._called(layer, function, function, arguments, keywords)
+            return self._called(recording, layer, function, function, arguments, keywords)
 
         return activation
 
-    def _called(self, layer, activation, function, arguments, keywords) -> Any:
+    def _called(self, recording, layer, activation, function, arguments, keywords) -> Any:
         """Calls the function and records that."""
-        recording = self._recording
         # The model itself is not among what it calls.
         path = tuple(recording.path) or (layer,)
         inputs = next(iter((*arguments, *keywords.values())), None)

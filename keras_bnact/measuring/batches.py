@@ -28,7 +28,7 @@ def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[An
     Example:
 
     >>> import numpy as np
-    >>> from keras_bnact._batches import batches
+    >>> from keras_bnact.measuring.batches import batches
     >>> [len(batch) for batch in batches(np.zeros((5, 3)), batch_size=2)]
     [2, 2, 1]
     """
@@ -62,7 +62,7 @@ def inputs(batch: Any) -> Any:
 
     Example:
 
-    >>> from keras_bnact._batches import inputs
+    >>> from keras_bnact.measuring.batches import inputs
     >>> inputs(("images", "labels"))
     'images'
     """
@@ -129,7 +129,7 @@ def number_of_batches(data: Any, batch_size: int, steps: int | None = None) -> i
     Example:
 
     >>> import numpy as np
-    >>> from keras_bnact._batches import number_of_batches
+    >>> from keras_bnact.measuring.batches import number_of_batches
     >>> number_of_batches(np.zeros((5, 3)), batch_size=2)
     3
     """
