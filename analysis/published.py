@@ -5,7 +5,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from analysis.results import parsed_flags
+from train.flag_text import parsed
 
 ROOT = Path(__file__).parent.parent
 NUMBERS = Path(__file__).with_name("published.csv")
@@ -28,5 +28,5 @@ def flags(name: str) -> Mapping[str, str]:
             included = (ROOT / line.removeprefix("--flagfile=")).relative_to(FLAGFILES)
             found |= flags(str(included.with_suffix("")))
         elif line.startswith("--"):
-            found |= parsed_flags(line)
+            found |= parsed(line)
     return found

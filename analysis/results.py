@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_bnact import records
 from keras_bnact.statistics import FIGURES
+from train.flag_text import parsed
 
 # Of each weight layer.
 GRADIENTS = ("input", "weight_gradient", "activation_gradient")
@@ -127,27 +128,13 @@ def read(folder: Path) -> tuple[list[Result], list[str]]:
     return results, problems
 
 
-def parsed_flags(text: str) -> dict[str, str]:
-    """The flags of a file that has one a line, as text by name: `--name=value` or `--noname`."""
-    flags = {}
-    for line in text.splitlines():
-        name, equals, value = line.removeprefix("--").partition("=")
-        if equals:
-            flags[name] = value
-        elif name.startswith("no"):
-            flags[name.removeprefix("no")] = "false"
-        else:
-            flags[name] = "true"
-    return flags
-
-
 def _result(path: Path) -> Result:
     for name in FILES:
         if not (path / name).is_file():
             raise FileNotFoundError(2, "missing", str(path / name))
     result = Result(
         path,
-        parsed_flags((path / "flags.txt").read_text()),
+        parsed((path / "flags.txt").read_text()),
         _table(path / "history.csv"),
         _last_epoch(_table(path / "statistics.csv")),
         _last_epoch(_table(path / "gradients.csv")),

@@ -87,6 +87,7 @@ MAY_IMPORT = {
         "keras_bnact.records",
         "keras_bnact.statistics",
         "train.errors",
+        "train.flag_text",
         "train.native_messages",
     ],
     "train/**/*.py": [

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from train import flag_text
 from train.errors import InUseError, UsageError, file_errors
 
 FLAGS = "flags.txt"
@@ -206,15 +207,15 @@ class RunDirectory:
         )
 
     def _refuse_other_flags(self) -> None:
-        old = _by_name((self.path / FLAGS).read_text())
-        new = _by_name(self.flags_text)
+        old = flag_text.parsed((self.path / FLAGS).read_text())
+        new = flag_text.parsed(self.flags_text)
         names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-        if new.get("--dataset") != "image_folder":
+        if new.get("dataset") != "image_folder":
             # Where the images are kept on this machine; a folder of images is the data set itself.
-            names = [name for name in names if name != "--data_dir"]
+            names = [name for name in names if name != "data_dir"]
         if names:
             differences = ", ".join(
-                f"{name} ({old.get(name, 'not set')} there, {new.get(name, 'not set')} here)"
+                f"--{name} ({old.get(name, 'not set')} there, {new.get(name, 'not set')} here)"
                 for name in names
             )
             raise UsageError(
@@ -228,20 +229,6 @@ def _delete(entry: Path) -> None:
         shutil.rmtree(entry)
     else:
         entry.unlink()
-
-
-def _by_name(flags_text: str) -> dict[str, str]:
-    """Flag values by `--name`; `--name` and `--noname` are the values of a boolean."""
-    values = {}
-    for line in flags_text.split("\n"):
-        name, equals, value = line.partition("=")
-        if equals:
-            values[name] = value
-        elif name.startswith("--no"):
-            values["--" + name.removeprefix("--no")] = "off"
-        elif name:
-            values[name] = "on"
-    return values
 
 
 def _finite(content: Any) -> Any:

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from train import options
+from train import flag_text, options
 from train.errors import UsageError, nearest
 from train.flag_types import Epochs
 
@@ -116,11 +116,9 @@ def runs(
     Raises:
         UsageError: For a combination that `train.run` would refuse.
     """
-    lines = options.as_text(common).splitlines()
+    aside = () if settled is None else ("validation_fraction", "early_stopping_patience")
+    lines = flag_text.without(options.as_text(common), aside)
     _check_once([*(settled or {}), *(key for key in grids if key not in (settled or {}))])
-    if settled is not None:
-        held_out = ("--validation_fraction=", "--early_stopping_patience=")
-        lines = [line for line in lines if not line.startswith(held_out)]
     if epochs is not None:
         lines += _shortened(common, epochs)
     found = []

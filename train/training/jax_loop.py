@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from train import options
+from train import flag_text, options
 from train.data.image_set import TEST_BATCH_SIZE, ImageSet
 from train.data.images import Images
 from train.data.jax import epoch_key, epoch_order, pad_crop_flip
@@ -47,8 +47,7 @@ _kept: dict[str, "JaxLoop"] = {}
 
 def make(flags: Any, images: ImageSet) -> "JaxLoop":
     """The loop of a run, from its initial weights on."""
-    lines = options.as_text(flags).splitlines()
-    key = "\n".join(line for line in lines if not line.startswith("--seed="))
+    key = "\n".join(flag_text.without(options.as_text(flags), ("seed",)))
     if key not in _kept or _kept[key].images is not images:
         _kept.clear()
         _kept[key] = JaxLoop(flags, images)
