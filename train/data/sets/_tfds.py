@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from train import backend, native_messages
 from train.data.image_set import ImageSet
 from train.errors import UsageError
 
@@ -33,8 +34,13 @@ def prepared_builder(
     Raises:
         UsageError: Where it is neither prepared nor to be had.
     """
-    import tensorflow_datasets as tfds
+    with native_messages.suppressed():
+        import tensorflow as tf
+        import tensorflow_datasets as tfds
 
+        if backend.name() != "tensorflow":
+            # It reads the files, and would take the memory of the GPUs.
+            tf.config.set_visible_devices([], "GPU")
     for logger in ("absl", "urllib3"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     if not sys.stderr.isatty():
