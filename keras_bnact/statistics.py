@@ -483,9 +483,7 @@ def table(layers: Sequence[Mapping[str, Any]]) -> str:
             record["layer"],
             record["activation"],
             "-" if record["bound"] is None else f"{record['bound']:g}",
-            f"{record['saturation']:.4f}" + ("*" if record["bound"] is None else ""),
-            f"{record['skewness']:.4f}",
-            f"{record['sparsity']:.4f}",
+            *(f"{record[name]:.4f}{_mark(record, name)}" for name in FIGURES),
             str(record["channels"]),
             str(record["constant_channels"]),
         ]
@@ -506,6 +504,10 @@ def table(layers: Sequence[Mapping[str, Any]]) -> str:
         if record["non_finite_channels"]
     ]
     return "\n".join(lines)
+
+
+def _mark(record: Mapping[str, Any], name: str) -> str:
+    return "*" if name == "saturation" and record["bound"] is None else ""
 
 
 def _share(absolute: np.ndarray, count: np.ndarray, largest: np.ndarray) -> np.ndarray:

@@ -39,9 +39,9 @@ def _run(arguments: Sequence[str]) -> int:
     if state is State.INTERRUPTED:
         _check_backend(directory)
     # From here on Keras is needed, which takes seconds to import.
-    from train.training import devices
+    from train.training import start
 
-    devices.start(flags)
+    start.start(flags)
     from train.training import driver
 
     summary = driver.run(flags, directory)

@@ -1,6 +1,5 @@
 """One run: a model trained on a data set, from wherever it stopped to its results."""
 
-import importlib
 import sys
 import time
 from collections.abc import Mapping
@@ -11,8 +10,9 @@ from keras_bnact.statistics import FIGURES, ModelStatistics
 from train import backend, data, native_messages, run_directory
 from train.data.image_set import ImageSet
 from train.run_directory import RunDirectory
-from train.training import devices, environment, layer_tables, network
+from train.training import environment, layer_tables, network
 from train.training.checkpoint import Checkpoint
+from train.training.loop import Loop, of_backend
 from train.training.progress import METRICS
 from train.training.schedule import is_measured, learning_rate, stops_early
 
@@ -21,29 +21,30 @@ def run(flags: Any, directory: RunDirectory) -> dict[str, Any]:
     """Trains, or goes on training, and writes the run directory; returns the summary."""
     began = time.perf_counter()
     images = data.load(flags)
-    loop = importlib.import_module(f"train.training.{backend.name()}_loop").make(flags, images)
+    module = of_backend()
+    loop = module.make(flags, images)
     directory.create(flags.overwrite)
     directory.write_json(
         run_directory.ENVIRONMENT,
-        environment.describe(flags.seed, loop.replicas, devices.describe()),
+        environment.describe(flags.seed, loop.replicas, module.devices()),
     )
-    training = Training(flags, images, loop, Checkpoint(loop.variables, directory), directory)
-    training.announce()
-    if not training.over:
-        loop.train(range(training.progress.epochs, flags.epochs), training)
-    summary = training.finish()
+    this = Run(flags, images, loop, Checkpoint(loop.variables, directory), directory)
+    this.announce()
+    if not this.over:
+        loop.train(range(this.progress.epochs, flags.epochs), this)
+    summary = this.finish()
     summary["seconds_in_all"] = round(time.perf_counter() - began, 1)
     directory.write_json(run_directory.SUMMARY, summary)
-    training.checkpoint.delete()
+    this.checkpoint.delete()
     return summary
 
 
-class Training:
-    """What stands around the epochs of a run, whoever trains them.
+class Run:
+    """What a run does beside training its epochs: evaluates, measures, and writes its directory.
 
     Args:
         flags, images: The run's.
-        loop: Trains, and evaluates what it has trained; see `train.training.tensorflow_loop`.
+        loop: Trains its epochs.
         checkpoint: Of the loop's variables.
         directory: Where results go.
     """
@@ -52,14 +53,14 @@ class Training:
         self,
         flags: Any,
         images: ImageSet,
-        loop: Any,
+        loop: Loop,
         checkpoint: Checkpoint,
         directory: RunDirectory,
     ):
         self.flags, self.images, self.loop = flags, images, loop
         self.checkpoint, self.directory = checkpoint, directory
         self.progress = checkpoint.progress
-        self.judged_by = "validation" if images.validation else "test"
+        self.monitored = "validation" if images.validation else "test"
         # The epoch that was measured last, and what it came to.
         self._measured: tuple[int, ModelStatistics] | None = None
 
@@ -92,7 +93,7 @@ class Training:
     def end_epoch(
         self, epoch: int, figures: Mapping[str, float], began: float, trained: float
     ) -> dict[str, float]:
-        """Judges, measures and records an epoch, counted from 0.
+        """Evaluates, measures and records an epoch, counted from 0.
 
         Args:
             epoch: That is over.
@@ -105,9 +106,9 @@ class Training:
         row = {"epoch": epoch + 1} | {name: figures[name] for name in METRICS}
         row["learning_rate"] = self.rate(epoch)
         self.loop.update()
-        prefix = {"validation": "val_", "test": "test_"}[self.judged_by]
-        judged = self.loop.evaluate(self.judged_by)
-        row |= {f"{prefix}{name}": judged[name] for name in METRICS}
+        prefix = {"validation": "val_", "test": "test_"}[self.monitored]
+        evaluated = self.loop.evaluate(self.monitored)
+        row |= {f"{prefix}{name}": evaluated[name] for name in METRICS}
         # What an epoch repeats comes from the checkpoint, so that a resumed run writes what an
         # undisturbed one does.
         if self.flags.statistics_every:
@@ -145,11 +146,11 @@ class Training:
     def _measure(self, epoch: int) -> ModelStatistics:
         """What the layers come to on the test images, and its tables where they are not there."""
         if self._measured is None or self._measured[0] != epoch:
-            judge = self.loop.judge
+            eval_model = self.loop.eval_model
             measured = measure(
-                judge,
+                eval_model,
                 self.images.test.test_batches(),
-                histograms=layer_tables.histograms(judge),
+                histograms=layer_tables.histograms(eval_model),
                 verbose=0,
             )
             self._measured = epoch, measured

@@ -17,6 +17,7 @@ from train import flag_text, options
 from train.data.image_set import TEST_BATCH_SIZE, ImageSet
 from train.data.images import Images
 from train.data.jax import epoch_key, epoch_order, pad_crop_flip
+from train.training.loop import Epochs, Loop
 from train.training.network import build, set_loss
 from train.training.progress import METRICS
 from train.training.schedule import learning_rate
@@ -45,8 +46,19 @@ class Figures(NamedTuple):
 _kept: dict[str, "JaxLoop"] = {}
 
 
+def start(flags: Any) -> None:
+    """See `train.training.loop`."""
+    products = "highest" if flags.precision == "float32" else "tensorfloat32"
+    jax.config.update("jax_default_matmul_precision", products)
+
+
+def devices() -> list[str]:
+    """See `train.training.loop`."""
+    return [f"{device} {device.device_kind}" for device in jax.devices()]
+
+
 def make(flags: Any, images: ImageSet) -> "JaxLoop":
-    """The loop of a run, from its initial weights on."""
+    """See `train.training.loop`; the loop of the last run, if only the seed is another."""
     key = "\n".join(flag_text.without(options.as_text(flags), ("seed",)))
     if key not in _kept or _kept[key].images is not images:
         _kept.clear()
@@ -74,29 +86,21 @@ def make_optimizer(flags: Any, steps: int) -> keras.optimizers.Optimizer:
     return keras.optimizers.SGD(rate, momentum=flags.momentum)
 
 
-class JaxLoop:
+class JaxLoop(Loop):
     """A network in training, all on the device.
 
     Args:
         flags, images: The run's; the device holds the images from then on.
         whole_epochs: Whether an epoch is one program, else each of its steps is one. By default
             it is, but on a CPU, where XLA runs convolutions within a loop on one thread.
-
-    Attributes:
-        network: What is saved.
-        model, judge: That network with a loss: what is trained, evaluated and measured.
-        variables: All that changes in training; they have their values once `update` gives them.
-        replicas: One.
     """
-
-    replicas = 1
 
     def __init__(self, flags: Any, images: ImageSet, whole_epochs: bool | None = None):
         if whole_epochs is None:
             whole_epochs = jax.default_backend() != "cpu"
         self.flags, self.images, self.seed = flags, images, flags.seed
         self.network = build(flags, images)
-        self.model = self.judge = keras.Model(self.network.input, self.network.output)
+        self.model = self.eval_model = keras.Model(self.network.input, self.network.output)
         set_loss(self.model, optimizer=None)
         self.optimizer = make_optimizer(flags, len(images.train) // flags.batch_size)
         self.optimizer.build(self.model.trainable_variables)
@@ -127,8 +131,7 @@ class JaxLoop:
         for variable, value in zip(self.optimizer.variables, self._optimizer_start, strict=True):
             variable.assign(value)
 
-    def train(self, epochs: range, training: Any) -> None:
-        """See `train.training.tensorflow_loop`."""
+    def train(self, epochs: range, run: Epochs) -> None:
         # Copies, which programs take the place of.
         self._state = jax.tree.map(jnp.array, self._values())
         for epoch in epochs:
@@ -138,20 +141,18 @@ class JaxLoop:
             # What is read is there: the epoch is over.
             figures = _plain(means)
             trained = time.perf_counter()
-            row = training.end_epoch(epoch, figures, began, trained)
-            if training.over or (epoch + 1) % max(1, epochs.stop // LINES) == 0:
+            row = run.end_epoch(epoch, figures, began, trained)
+            if run.over or (epoch + 1) % max(1, epochs.stop // LINES) == 0:
                 _announce(row, epochs.stop, trained - began)
-            if training.over:
+            if run.over:
                 break
 
     def update(self) -> None:
-        """Gives the variables the values that training has come to."""
         values = [*self._state.trainable, *self._state.non_trainable, *self._state.optimizer]
         for variable, value in zip(self.variables, values, strict=True):
             variable.assign(jnp.array(value))
 
     def evaluate(self, part: str) -> dict[str, float]:
-        """See `train.training.tensorflow_loop`."""
         return _plain(self._evaluate(self._values(), self._padded[part]))
 
     def step(self, state: State, images: Any, labels: Any) -> tuple[State, Figures]:

@@ -1,4 +1,4 @@
-"""How far a run has come, and what it came to."""
+"""The finished epochs of a run: their history, the tables of their layers, their times."""
 
 import dataclasses
 import statistics

@@ -1,39 +1,72 @@
 """The epochs of a run on TensorFlow: Keras' `fit`, on one device or on replicas."""
 
+import importlib.util
 import sys
 import time
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from train import run_directory
 from train.data.image_set import ImageSet
-from train.training import devices
+from train.errors import UsageError
+from train.options import check_batch_size
+from train.training.loop import Epochs, Loop
 from train.training.network import build, set_loss
 from train.training.progress import METRICS
 
+DEFAULT_CPU_REPLICAS = 2
+
+
+def start(flags: Any) -> None:
+    """See `train.training.loop`."""
+    if importlib.util.find_spec("tensorboard") is None:
+        # Which Keras would say in words of its own, once the images are read.
+        raise ModuleNotFoundError(name="tensorboard")
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        # Else the first of several runs on a GPU takes all of its memory.
+        tf.config.experimental.set_memory_growth(gpu, True)
+    kind, number = _devices(flags, len(gpus))
+    if kind == "CPU" and number:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * number,
+        )
+    tf.config.list_logical_devices()
+    tf.config.experimental.enable_tensor_float_32_execution(flags.precision != "float32")
+    if flags.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    tf.random.set_seed(flags.seed)
+
+
+def devices() -> list[str]:
+    """See `train.training.loop`."""
+    lines = []
+    for device in tf.config.list_logical_devices():
+        physical = tf.config.list_physical_devices(device.device_type)
+        details = tf.config.experimental.get_device_details(physical[0])
+        lines.append(" ".join([device.name, details.get("device_name", "")]).strip())
+    return lines
+
 
 def make(flags: Any, images: ImageSet) -> "TensorFlowLoop":
-    """The loop of a run."""
+    """See `train.training.loop`."""
     return TensorFlowLoop(flags, images)
 
 
-class TensorFlowLoop:
-    """A network in training.
+class TensorFlowLoop(Loop):
+    """A network in training, on the replicas of a strategy.
 
-    Attributes:
-        model: In training, on all replicas.
-        network: The same for one device, without an optimizer: what is saved. It has the model's
-            weights once it is given them by `update`.
-        judge: That network with a loss: what is evaluated and measured. Keras cannot evaluate a
-            last batch that leaves a replica without images.
-        variables: All that changes in training.
-        replicas: On how many devices a batch is shared.
+    The network that is evaluated is another one, on one device: Keras cannot evaluate a last batch
+    that leaves a replica without images.
     """
 
     def __init__(self, flags: Any, images: ImageSet):
         self.flags, self.images = flags, images
-        strategy = devices.strategy(flags)
+        strategy = _strategy(flags)
         self.replicas = strategy.num_replicas_in_sync
         with strategy.scope():
             self.model = build(flags, images, synchronized=self.replicas > 1)
@@ -43,22 +76,15 @@ class TensorFlowLoop:
             self.model.optimizer.build(self.model.trainable_variables)
         self.variables = [*self.model.variables, *self.model.optimizer.variables]
         self.network = build(flags, images)
-        self.judge = keras.Model(self.network.input, self.network.output)
-        set_loss(self.judge, optimizer=None)
+        self.eval_model = keras.Model(self.network.input, self.network.output)
+        set_loss(self.eval_model, optimizer=None)
         self._batches = {
             name: source.test_batches()
             for name, source in (("validation", images.validation), ("test", images.test))
             if source is not None
         }
 
-    def train(self, epochs: range, training: Any) -> None:
-        """Trains these epochs, counted from 0, or as many as there are before training is over.
-
-        Args:
-            epochs: Up to the last.
-            training: Whose `rate(epoch)` is the learning rate, whose `end_epoch` is called after
-                every epoch, and whose `over` says then whether it was the last.
-        """
+    def train(self, epochs: range, run: Epochs) -> None:
         self.model.fit(
             self.images.train.training_batches(
                 self.flags.batch_size, epochs, self.flags.seed, self.images.flip
@@ -67,10 +93,10 @@ class TensorFlowLoop:
             initial_epoch=epochs.start,
             epochs=epochs.stop,
             callbacks=[
-                keras.callbacks.LearningRateScheduler(training.rate),
-                _EndEpoch(training),
+                keras.callbacks.LearningRateScheduler(run.rate),
+                _EndEpoch(run),
                 keras.callbacks.TensorBoard(
-                    training.directory.path / run_directory.TENSORBOARD,
+                    run.directory.path / run_directory.TENSORBOARD,
                     write_graph=False,
                     profile_batch=0,
                 ),
@@ -80,21 +106,19 @@ class TensorFlowLoop:
         )
 
     def update(self) -> None:
-        """Gives the network the weights of the model."""
         self.network.set_weights(self.model.get_weights())
 
     def evaluate(self, part: str) -> dict[str, float]:
-        """The `METRICS` of the network on the `"test"` or the `"validation"` images."""
-        figures = self.judge.evaluate(self._batches[part], verbose=0, return_dict=True)
+        figures = self.eval_model.evaluate(self._batches[part], verbose=0, return_dict=True)
         return {name: figures[name] for name in METRICS}
 
 
 class _EndEpoch(keras.callbacks.Callback):
     """Has an epoch recorded; adds to its logs, for callbacks that come later."""
 
-    def __init__(self, training: Any):
+    def __init__(self, run: Epochs):
         super().__init__()
-        self.training = training
+        self.run = run
 
     def on_epoch_begin(self, epoch, logs=None):
         self.began = time.perf_counter()
@@ -103,6 +127,30 @@ class _EndEpoch(keras.callbacks.Callback):
         self.trained = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        row = self.training.end_epoch(epoch, logs, self.began, self.trained)
+        row = self.run.end_epoch(epoch, logs, self.began, self.trained)
         logs |= {name: value for name, value in row.items() if name != "epoch"}
-        self.model.stop_training = self.training.over
+        self.model.stop_training = self.run.over
+
+
+def _strategy(flags: Any) -> Any:
+    """TensorFlow's, on the devices that `start` has made; its default one for a single device."""
+    kind, number = _devices(flags, len(tf.config.list_physical_devices("GPU")))
+    if not number:
+        return tf.distribute.get_strategy()
+    # The default collectives abort on logical CPU devices.
+    operations = None if kind == "GPU" else tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy(
+        [f"{kind}:{i}" for i in range(number)], cross_device_ops=operations
+    )
+
+
+def _devices(flags: Any, gpus: int) -> tuple[str, int]:
+    """Of which kind, and on how many of them a mirrored strategy is made: on none, for no such."""
+    kind = "GPU" if gpus else "CPU"
+    if flags.strategy == "single" or (flags.strategy == "auto" and gpus < 2):
+        return kind, 0
+    number = flags.replicas or gpus or DEFAULT_CPU_REPLICAS
+    if gpus and number > gpus:
+        raise UsageError(f"--replicas={number} is more than the GPUs there are: {gpus}.")
+    check_batch_size(flags.batch_size, number)
+    return kind, number

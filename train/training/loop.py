@@ -1,0 +1,76 @@
+"""What trains the epochs of a run: a module `NAME_loop` for each backend."""
+
+import abc
+import importlib
+from typing import Any, Protocol
+
+import keras
+
+from train import backend
+from train.data.image_set import ImageSet
+from train.run_directory import RunDirectory
+
+
+class Epochs(Protocol):
+    """What a loop asks of the run that it trains for: see `train.training.driver.Run`."""
+
+    over: bool
+    directory: RunDirectory
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+
+    def end_epoch(
+        self, epoch: int, figures: dict[str, float], began: float, trained: float
+    ) -> dict[str, float]:
+        """Takes what an epoch came to."""
+
+
+class Loop(abc.ABC):
+    """A network in training.
+
+    Attributes:
+        model: What is trained, on all replicas.
+        network: The same network on one device, without a loss: what is saved. It has the weights
+            of `model` once `update` has given them to it.
+        eval_model: `network` with the loss, which is evaluated and measured.
+        variables: All that changes in training, in an order that is always the same; they have
+            their values once `update` has given them.
+        replicas: On how many devices a batch is shared.
+    """
+
+    model: keras.Model
+    network: keras.Model
+    eval_model: keras.Model
+    variables: list[keras.Variable]
+    replicas: int = 1
+
+    @abc.abstractmethod
+    def train(self, epochs: range, run: Epochs) -> None:
+        """Trains these epochs, counted from 0, or as many as there are until the run is over."""
+
+    @abc.abstractmethod
+    def update(self) -> None:
+        """Gives `network` and `variables` what training has come to."""
+
+    @abc.abstractmethod
+    def evaluate(self, part: str) -> dict[str, float]:
+        """Loss, cross-entropy and accuracy on the `"test"` or the `"validation"` images."""
+
+
+class Module(Protocol):
+    """What a module `NAME_loop` has."""
+
+    def start(self, flags: Any) -> None:
+        """Sets up devices, precision and seed; raises a `UsageError` where that cannot be."""
+
+    def devices(self) -> list[str]:
+        """A line for each device that the backend sees."""
+
+    def make(self, flags: Any, images: ImageSet) -> Loop:
+        """The loop of a run, with initial weights."""
+
+
+def of_backend() -> Module:
+    """That of Keras' backend."""
+    return importlib.import_module(f"train.training.{backend.name()}_loop")
