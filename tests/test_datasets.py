@@ -59,7 +59,9 @@ def test_digits():
 
 def test_subset_and_held_out_part_are_the_same_every_time():
     flags = options("digits", train_examples=200, test_examples=50, validation_fraction=0.25)
-    one, two = data.load(flags), data.load(flags)
+    one = data.load(flags)
+    data._load.cache_clear()
+    two = data.load(flags)
     assert (len(one.train), len(one.validation), len(one.test)) == (150, 50, 50)
     np.testing.assert_array_equal(one.train.images, two.train.images)
     np.testing.assert_array_equal(one.validation.images, two.validation.images)
@@ -286,6 +288,7 @@ def test_tiny_imagenet_from_its_folder(tiny_folder):
     check_tiny(data.load(flags), tiny_folder / "tiny-imagenet-200")
     # Prepared now, so that the folder is needed no more.
     (tiny_folder / "tiny-imagenet-200").rename(tiny_folder / "elsewhere")
+    data._load.cache_clear()
     check_tiny(data.load(flags), tiny_folder / "elsewhere")
     (tiny_folder / "elsewhere").rename(tiny_folder / "tiny-imagenet-200")
 

@@ -96,6 +96,17 @@ def test_a_loop_goes_on_where_its_variables_are(image_set):
     whole = trained(loop, range(3))
     loop.begin(flags.seed)
     begun = trained(loop, range(1))
+    values = [np.array(variable) for variable in loop.variables]
+    # Another run of the process meanwhile.
+    loop.begin(flags.seed + 1)
+    trained(loop, range(2))
+    for variable, value in zip(loop.variables, values, strict=True):
+        variable.assign(value)
+    loop.update()
+    kernels = [np.array(weight) for weight in loop.network.trainable_weights]
+    for kernel, value in zip(kernels, values, strict=False):
+        np.testing.assert_array_equal(kernel, value)
+    loop.seed = flags.seed
     assert begun + trained(loop, range(1, 3)) == whole
 
 

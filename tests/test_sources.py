@@ -124,6 +124,22 @@ def test_of_another_image_the_middle_is_read(tmp_path):
     np.testing.assert_allclose(read, expected, atol=3)
 
 
+def test_of_sixteen_bits_the_high_ones_are_read(tmp_path, rng):
+    wide = rng.integers(0, 2**16, (16, 16, 1)).astype("uint16")
+    (tmp_path / "wide.png").write_bytes(tf.io.encode_png(wide).numpy())
+    (read,) = images.read([tmp_path / "wide.png"], np.zeros(1), size=16).images
+    np.testing.assert_allclose(read, np.broadcast_to(wide // 256, (16, 16, 3)), atol=1)
+
+
+def test_a_large_photograph_is_read_small(tmp_path):
+    rows, columns = np.mgrid[:800, :800] / 800
+    large = np.stack([255 * rows, 255 * columns, 0 * rows], -1).astype("uint8")
+    (tmp_path / "large.jpg").write_bytes(tf.io.encode_jpeg(large, quality=95).numpy())
+    (read,) = images.read([tmp_path / "large.jpg"], np.zeros(1), size=32).images
+    expected = large.reshape(32, 25, 32, 25, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(read[1:-1, 1:-1], expected[1:-1, 1:-1], atol=4)
+
+
 @pytest.mark.parametrize("content", [b"no image", None])
 def test_a_damaged_file_is_named(content, files):
     # No image at all, or half of one.

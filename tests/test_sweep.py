@@ -204,6 +204,7 @@ def test_runs_at_a_time_share_the_cores(workers, given, told, tmp_path, monkeypa
         assert submit([], str(log)).result() == 0
     seen = dict(line.split("=", 1) for line in log.read_text().splitlines() if "=" in line)
     assert seen.get(engines.THREADS) == (told and str(told))
+    assert seen.get(engines.PREALLOCATE) == (None if workers == 1 else "false")
 
 
 @pytest.mark.slow

@@ -96,5 +96,8 @@ def run_command(program: str, command: Callable[[], int], goes_on: str) -> int:
     except KeyboardInterrupt:
         sentence, status = f"interrupted; {goes_on}", INTERRUPTED
         print(file=sys.stderr)
+    # So that the sentence is the last line of a log.
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
     print(f"{program}: {sentence}", file=sys.stderr)
     return status

@@ -31,7 +31,8 @@ def suppressed() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except UsageError:
+        except (UsageError, ModuleNotFoundError):
+            # Told in one sentence.
             raise
         except BaseException:
             held.seek(0)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from train import backend, data, errors, native_messages, options, run_directory
-from train.errors import UsageError
 from train.run_directory import RunDirectory, State
 
 
@@ -29,6 +28,8 @@ def _run(arguments: Sequence[str]) -> int:
     data.check(flags)
     directory = RunDirectory(_path(flags), options.as_text(flags))
     state = directory.state(flags.overwrite)
+    if state is not State.NEW:
+        directory.check_backend(backend.name())
     if state is State.FINISHED:
         print(f"{directory.path} holds this run, finished; --overwrite trains it anew.")
         with errors.file_errors(f"--run_dir={directory.path}"):
@@ -36,30 +37,19 @@ def _run(arguments: Sequence[str]) -> int:
         _report(summary, directory)
         return 0
 
-    if state is State.INTERRUPTED:
-        _check_backend(directory)
     # From here on Keras is needed, which takes seconds to import.
     from train.training import start
 
     start.start(flags)
     from train.training import driver
 
-    summary = driver.run(flags, directory)
+    try:
+        summary = driver.run(flags, directory)
+    finally:
+        # This process may go on to other runs.
+        directory.release()
     _report(summary, directory)
     return 0
-
-
-def _check_backend(directory: RunDirectory) -> None:
-    """Refuses to go on with what another backend has begun."""
-    with errors.file_errors(f"--run_dir={directory.path}"):
-        if not (directory.path / run_directory.ENVIRONMENT).is_file():
-            return
-        begun = directory.read_json(run_directory.ENVIRONMENT).get("backend")
-    if begun != backend.name():
-        raise UsageError(
-            f"--run_dir={directory.path} holds a run that was begun with KERAS_BACKEND={begun}, "
-            f"and here it is {backend.name()}: set it to that, or start anew with --overwrite."
-        )
 
 
 def _path(flags: Any) -> Path:

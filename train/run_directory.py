@@ -94,7 +94,7 @@ class RunDirectory:
         if odd:
             raise UsageError(
                 f"--run_dir={self.path} has {' '.join(sorted(odd))} in its path, by which "
-                "TensorFlow cannot find a checkpoint again: name another folder."
+                "TensorFlow cannot find a SavedModel again: name another folder."
             )
         if existing != self.path:
             return State.NEW
@@ -127,12 +127,34 @@ class RunDirectory:
         """Locks the folder, which is made if need be, for this process."""
         self.path.mkdir(parents=True, exist_ok=True)
         if self._lock is None:
-            # Never closed: the system gives it back when this process ends, however.
+            # The system gives it back when this process ends, however.
             self._lock = os.open(self.path / LOCK, os.O_CREAT | os.O_WRONLY)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise self._in_use() from None
+
+    def release(self) -> None:
+        """Lets other processes have the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def check_backend(self, name: str) -> None:
+        """Refuses what was begun with another backend of Keras than this one.
+
+        Raises:
+            UsageError: Naming it.
+        """
+        with self._files():
+            if not (self.path / ENVIRONMENT).is_file():
+                return
+            begun = self.read_json(ENVIRONMENT).get("backend", name)
+        if begun != name:
+            raise UsageError(
+                f"--run_dir={self.path} holds a run that was begun with KERAS_BACKEND={begun}, and "
+                f"here it is {name}: set it to that, or name another folder."
+            )
 
     def _clear(self, overwrite: bool) -> None:
         """Deletes an old run, and what a killed process has left half-written."""

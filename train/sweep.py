@@ -137,9 +137,12 @@ def _is_to_run(run: Run, directory: RunDirectory) -> bool:
     backend.check(run.flags)
     data.check(run.flags)
     try:
-        return directory.state(overwrite=False) is not State.FINISHED
+        state = directory.state(overwrite=False)
     except InUseError:
         return True
+    if state is not State.NEW:
+        directory.check_backend(backend.name())
+    return state is not State.FINISHED
 
 
 def _check_engine(sweep: Any) -> None:

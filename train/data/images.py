@@ -58,19 +58,25 @@ def read(paths: Sequence[Path], labels: np.ndarray, size: int) -> Images:
         UsageError: Naming the first file that is no image.
     """
     images = np.empty((len(paths), size, size, 3), "uint8")
-    # Threads would contend for the interpreter: images are small.
+    # Threads would contend for the interpreter where images are small.
     for number, path in enumerate(paths):
         images[number] = _decoded(path, size)
     return Images(images, labels)
 
 
 def _decoded(path: Path, size: int) -> np.ndarray:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as image:
-            rgb = image.convert("RGB")
-    except (UnidentifiedImageError, OSError):
+            # A JPEG that is much larger is decoded to about what is needed.
+            image.draft(None, (2 * size, 2 * size))
+            if image.mode.startswith("I"):
+                # 16 bits a pixel, which Pillow would clip to 8.
+                rgb = image.convert("I").point(lambda value: value * (1 / 256)).convert("RGB")
+            else:
+                rgb = image.convert("RGB")
+    except (OSError, Image.DecompressionBombError):
         raise UsageError(f"{path} is no JPEG or PNG image: repair or remove it.") from None
     if rgb.size != (size, size):
         rgb = ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR)

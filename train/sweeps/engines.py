@@ -9,13 +9,13 @@ import concurrent.futures
 import contextlib
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from train import backend
 
@@ -24,6 +24,8 @@ ROOT = Path(__file__).parent.parent.parent
 COMMAND = ("-m", "train.run")
 # TensorFlow's name of how many threads an operation is shared among.
 THREADS = "TF_NUM_INTRAOP_THREADS"
+# JAX' name of whether a process takes a GPU's memory at once.
+PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 
 Submit = Callable[[Sequence[str], str], concurrent.futures.Future]
 
@@ -32,82 +34,105 @@ Submit = Callable[[Sequence[str], str], concurrent.futures.Future]
 def local(workers: int) -> Iterator[Submit]:
     """So many runs at a time on this machine, which share its cores.
 
-    On TensorFlow each is a process of its own. On JAX a process goes on with the next run, so that
-    what runs have in common is read and compiled once.
+    On TensorFlow each is a process of its own. On JAX a worker's process goes on with its next run,
+    so that what runs have in common is read and compiled once.
     """
     stopping = threading.Event()
-    # Else each takes all cores: two runs at a time on two cores then took 1.12 times as long. By
-    # workers and not by runs, since the number of threads decides the last bits of a result, and a
-    # run that goes on should end like an undisturbed one.
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    environment = {THREADS: str(threads)} if workers > 1 and THREADS not in os.environ else {}
-    processes = _Processes(stopping)
+    environment = _shares(workers)
+    idle: list[_Worker] = []
 
     def run(arguments, log):
-        if backend.name() == "jax":
-            return processes.execute(arguments, log)
-        return execute(arguments, log, stopping, environment)
+        if backend.name() != "jax":
+            return execute(arguments, log, stopping, environment)
+        if stopping.is_set():
+            return None
+        worker = idle.pop() if idle else _Worker(environment)
+        status = worker.execute(arguments, log, stopping)
+        if worker.is_alive():
+            idle.append(worker)
+        return status
 
     with concurrent.futures.ThreadPoolExecutor(workers) as executor:
         try:
             yield lambda arguments, log: executor.submit(run, arguments, log)
         finally:
             stopping.set()
-            processes.kill()
             executor.shutdown(cancel_futures=True)
+            for worker in idle:
+                worker.kill()
 
 
-class _Processes(threading.local):
-    """A process for each thread that asks for a run, which carries out one after another.
+def _shares(workers: int) -> dict[str, str]:
+    """Variables by which runs at a time share cores and GPU; what the user has set stays."""
+    if workers == 1:
+        return {}
+    # Else each takes all cores: two runs at a time on two cores then took 1.12 times as long. By
+    # workers and not by runs, since the number of threads decides the last bits of a result, and a
+    # run that goes on should end like an undisturbed one.
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    # Else JAX' first run takes three quarters of the memory.
+    shares = {THREADS: threads, PREALLOCATE: "false"}
+    return {name: value for name, value in shares.items() if name not in os.environ}
+
+
+class _Worker:
+    """A process that carries out runs one after another, and ends when this one does.
 
     Args:
-        stopping: Ends the runs once it is set.
+        environment: Variables of the process beside those of this one.
     """
 
-    def __init__(self, stopping: threading.Event):
-        self.stopping = stopping
-        self.pool: concurrent.futures.ProcessPoolExecutor | None = None
+    def __init__(self, environment: Mapping[str, str]):
+        context = multiprocessing.get_context("spawn")
+        self._connection, other = context.Pipe()
+        self._process = context.Process(target=_work, args=(other, environment), daemon=True)
+        self._process.start()
+        other.close()
 
-    def execute(self, arguments: Sequence[str], log: str) -> int | None:
+    def execute(self, arguments: Sequence[str], log: str, stopping: threading.Event) -> int | None:
         """As the function `execute`."""
-        if self.stopping.is_set():
-            return None
-        if self.pool is None:
-            context = multiprocessing.get_context("spawn")
-            self.pool = concurrent.futures.ProcessPoolExecutor(1, context)
-        future = self.pool.submit(_run, list(arguments), log)
-        while not self.stopping.is_set():
-            try:
-                return future.result(timeout=0.2)
-            except concurrent.futures.TimeoutError:
-                continue
-            except concurrent.futures.BrokenExecutor:
-                # As if it were the run's own process; the next run gets another.
-                self.pool = None
-                return -signal.SIGKILL
+        self._connection.send((list(arguments), log))
+        while not stopping.is_set():
+            if self._connection.poll(0.2):
+                with contextlib.suppress(EOFError):
+                    return self._connection.recv()
+                # It has died.
+                self._process.join()
+                return self._process.exitcode
+        # A run goes on from its checkpoint when it is started again.
+        self.kill()
         return None
 
+    def is_alive(self) -> bool:
+        """Whether it can carry out another run."""
+        return self._process.is_alive()
+
     def kill(self) -> None:
-        """Ends them; a run goes on from its checkpoint when it is started again."""
-        for process in multiprocessing.active_children():
-            process.kill()
+        """Ends it."""
+        self._process.kill()
+        self._process.join()
 
 
-def _run(arguments: list[str], log: str) -> int:
-    """Carries out a run in this process, whose output goes to its log."""
-    with open(log, "ab") as output:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-            os.dup2(output.fileno(), stream.fileno())
+def _work(connection: Any, environment: Mapping[str, str]) -> None:
+    """Carries out runs in this process, whose output goes to their logs."""
+    os.environ.update(environment)
     from train import run
 
-    try:
-        return run.main(arguments)
-    except Exception:
-        traceback.print_exc()
-        return 1
-    finally:
-        sys.stdout.flush()
+    # Until the process that asks for them is no more.
+    with contextlib.suppress(EOFError):
+        while True:
+            arguments, log = connection.recv()
+            with open(log, "ab") as output:
+                for stream in (sys.stdout, sys.stderr):
+                    os.dup2(output.fileno(), stream.fileno())
+            try:
+                status = run.main(arguments)
+            except Exception:
+                sys.stdout.flush()
+                traceback.print_exc()
+                status = 1
+            sys.stdout.flush()
+            connection.send(status)
 
 
 @contextlib.contextmanager
@@ -115,7 +140,7 @@ def ray(cpus_per_run: int, gpus_per_run: int) -> Iterator[Submit]:
     """Tasks of a Ray cluster, which gives each its cores and GPUs."""
     import ray
 
-    environment = {"PYTHONPATH": str(ROOT)}
+    environment = {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": backend.name()}
     if not gpus_per_run:
         # Ray leaves a task that asks for none those of its node.
         environment["CUDA_VISIBLE_DEVICES"] = ""
@@ -178,6 +203,6 @@ def execute(
                 return process.wait(timeout=0.2)
         return None
     finally:
-        # It goes on from its last whole epoch when it is started again.
+        # It goes on from its checkpoint when it is started again.
         process.kill()
         process.wait()

@@ -11,7 +11,7 @@ from train.flag_types import Epochs
 
 SEPARATOR = ","
 TOGETHER = "+"
-# What a folder's name cannot have, or TensorFlow not find again.
+# What a folder's name cannot have, or TensorFlow not find a SavedModel by.
 ODD = set('/\\*?[]"')
 
 

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import time
+import zipfile
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 
 from train import run_directory
+from train.errors import UsageError
 from train.run_directory import RunDirectory
 from train.training.progress import Progress
 
@@ -38,10 +40,25 @@ class Checkpoint:
             self._restore()
 
     def _restore(self) -> None:
-        with np.load(self._directory.path / run_directory.CHECKPOINT) as saved:
-            self.progress = Progress(**json.loads(str(saved["progress"])))
-            for number, variable in enumerate(self._variables):
-                variable.assign(saved[str(number)])
+        path = self._directory.path / run_directory.CHECKPOINT
+        try:
+            with path.open("rb") as file, np.load(file) as saved:
+                contents = {name: saved[name] for name in saved.files}
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+            raise UsageError(
+                f"{path} is damaged ({error}): start anew with train.run's --overwrite."
+            ) from None
+        if str(contents.pop("variables", "")) != self._described():
+            raise UsageError(
+                f"{path} is of other variables, by another version of Keras perhaps: "
+                "go on with that, or start anew with train.run's --overwrite."
+            )
+        self.progress = Progress(**json.loads(str(contents["progress"])))
+        for number, variable in enumerate(self._variables):
+            variable.assign(contents[str(number)])
+
+    def _described(self) -> str:
+        return json.dumps([[v.name, [*v.shape], str(v.dtype)] for v in self._variables])
 
     def save(self) -> None:
         """Writes the checkpoint, unless that would cost more than a tenth of the time."""
@@ -54,7 +71,7 @@ class Checkpoint:
         }
         progress = json.dumps(dataclasses.asdict(self.progress))
         with self._directory.writing(run_directory.CHECKPOINT) as path, path.open("wb") as file:
-            np.savez(file, progress=progress, **values)
+            np.savez(file, progress=progress, variables=self._described(), **values)
         ended = time.perf_counter()
         self._due = ended + PATIENCE * (ended - began)
 

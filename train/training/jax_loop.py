@@ -4,6 +4,7 @@ Some hundred steps that Python starts one by one would cost a fast device more t
 arithmetic. Runs of one process that differ in their seeds alone take the same compiled programs.
 """
 
+import gc
 import random
 import time
 from typing import Any, NamedTuple
@@ -62,6 +63,8 @@ def make(flags: Any, images: ImageSet) -> "JaxLoop":
     key = "\n".join(flag_text.without(options.as_text(flags), ("seed",)))
     if key not in _kept or _kept[key].images is not images:
         _kept.clear()
+        # A loop and its programs refer to one another, and the device holds their images.
+        gc.collect()
         _kept[key] = JaxLoop(flags, images)
     _kept[key].begin(flags.seed)
     return _kept[key]
@@ -110,7 +113,6 @@ class JaxLoop(Loop):
             *self.optimizer.variables,
         ]
         self._optimizer_start = [np.array(variable) for variable in self.optimizer.variables]
-        self._state = self._values()
         self._train = jax.device_put((images.train.images, images.train.labels))
         self._padded = {
             name: _padded(source)
@@ -133,14 +135,15 @@ class JaxLoop(Loop):
 
     def train(self, epochs: range, run: Epochs) -> None:
         # Copies, which programs take the place of.
-        self._state = jax.tree.map(jnp.array, self._values())
+        state = jax.tree.map(jnp.array, self._values())
         for epoch in epochs:
             began = time.perf_counter()
             key = epoch_key(jax.random.key(self.seed), epoch)
-            self._state, means = self._epoch(self._state, key, self._train)
+            state, means = self._epoch(state, key, self._train)
             # What is read is there: the epoch is over.
             figures = _plain(means)
             trained = time.perf_counter()
+            self._assign(state)
             row = run.end_epoch(epoch, figures, began, trained)
             if run.over or (epoch + 1) % max(1, epochs.stop // LINES) == 0:
                 _announce(row, epochs.stop, trained - began)
@@ -148,9 +151,8 @@ class JaxLoop(Loop):
                 break
 
     def update(self) -> None:
-        values = [*self._state.trainable, *self._state.non_trainable, *self._state.optimizer]
-        for variable, value in zip(self.variables, values, strict=True):
-            variable.assign(jnp.array(value))
+        # The network is the model.
+        pass
 
     def evaluate(self, part: str) -> dict[str, float]:
         return _plain(self._evaluate(self._values(), self._padded[part]))
@@ -171,6 +173,11 @@ class JaxLoop(Loop):
             state.optimizer, gradients, state.trainable
         )
         return State(trainable, non_trainable, optimizer), figures
+
+    def _assign(self, state: State) -> None:
+        values = [*state.trainable, *state.non_trainable, *state.optimizer]
+        for variable, value in zip(self.variables, values, strict=True):
+            variable.assign(jnp.array(value))
 
     def _values(self) -> State:
         some = self.model.trainable_variables, self.model.non_trainable_variables

@@ -32,10 +32,10 @@ class Loop(abc.ABC):
     Attributes:
         model: What is trained, on all replicas.
         network: The same network on one device, without a loss: what is saved. It has the weights
-            of `model` once `update` has given them to it.
+            of `model` as of the last `update`.
         eval_model: `network` with the loss, which is evaluated and measured.
-        variables: All that changes in training, in an order that is always the same; they have
-            their values once `update` has given them.
+        variables: All that changes in training, in an order that is always the same. Between
+            epochs they have their values, and training goes on from what they are given.
         replicas: On how many devices a batch is shared.
     """
 
@@ -51,7 +51,7 @@ class Loop(abc.ABC):
 
     @abc.abstractmethod
     def update(self) -> None:
-        """Gives `network` and `variables` what training has come to."""
+        """Gives `network` the weights of `model`."""
 
     @abc.abstractmethod
     def evaluate(self, part: str) -> dict[str, float]:
