@@ -86,7 +86,7 @@ def test_what_a_run_writes_is_what_its_network_shows(arguments, train, tmp_path)
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(arguments, train, tmp_path):
     # Long enough to be killed in.
-    arguments += ["--epochs=60", "--statistics_every=30"]
+    arguments += ["--epochs=30", "--statistics_every=30"]
     places = [tmp_path / name for name in ("undisturbed", "killed")]
     assert train(*arguments, f"--run_dir={places[0]}").returncode == 0
     command = [sys.executable, "-m", "train.run", *arguments, f"--run_dir={places[1]}"]
@@ -155,6 +155,7 @@ def test_a_killed_sweep_leaves_no_worker_behind(arguments, tmp_path):
     (child,) = workers_of(process)
     process.kill()
     process.wait()
+    process.stdout.close()
     # It ends its run, and then itself.
     deadline = time.monotonic() + 120
     while Path(f"/proc/{child}").exists():
