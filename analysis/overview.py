@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.cells import Group, Results, by_settings, varied
 from analysis.results import AFFINE
-from keras_bnact.statistics import FIGURES
+from keras_bnact.statistics import STATISTICS
 
 # What a run is, whether or not it varies.
 ALWAYS = ("dataset", "model", "activation", "order")
@@ -27,7 +27,8 @@ def overview(results: Results) -> tuple[list[str], list[list[str]]]:
         flags = dict.fromkeys(AFFINE, group.flags["weight_decay"]) | group.flags
         accuracy, std = group.accuracy()
         statistics = [
-            group.statistic(operator.methodcaller("mean_of_layers", figure)) for figure in FIGURES
+            group.statistic(operator.methodcaller("mean_of_layers", figure))
+            for figure in STATISTICS
         ]
         rows.append(
             [
@@ -39,7 +40,7 @@ def overview(results: Results) -> tuple[list[str], list[list[str]]]:
                 _shrinkage(group),
             ]
         )
-    headings = [*columns, "seeds", "accuracy", "standard deviation", *FIGURES, "shrinkage"]
+    headings = [*columns, "seeds", "accuracy", "standard deviation", *STATISTICS, "shrinkage"]
     return [heading.replace("_", " ") for heading in headings], sorted(rows)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_bnact import records
-from keras_bnact.statistics import FIGURES
+from keras_bnact.statistics import STATISTICS
 from train.flag_text import parsed
 
 # Of each weight layer.
@@ -63,7 +63,7 @@ class Result:
     @property
     def diverged(self) -> bool:
         """Whether figures of its layers are NaN or infinite."""
-        return not all(np.isfinite(row[figure]) for row in self.statistics for figure in FIGURES)
+        return not all(np.isfinite(row[figure]) for row in self.statistics for figure in STATISTICS)
 
     @property
     def affine_decays(self) -> tuple[float, ...]:
@@ -166,7 +166,7 @@ def _check_summary(result: Result) -> None:
         raise ValueError("summary.json has no accuracy")
     if not np.isfinite(accuracies).all():
         raise ValueError("its accuracy is not finite")
-    if not {*FIGURES} <= summary["statistics"].keys():
+    if not {*STATISTICS} <= summary["statistics"].keys():
         raise ValueError("summary.json lacks statistics")
     columns = {"epoch", "learning_rate", "cross_entropy", f"{part}_cross_entropy"}
     if not all(columns <= row.keys() for row in result.history):
@@ -176,7 +176,7 @@ def _check_summary(result: Result) -> None:
 
 
 def _check_layers(result: Result) -> None:
-    for name, figures in (("statistics", FIGURES), ("gradients", GRADIENTS)):
+    for name, figures in (("statistics", STATISTICS), ("gradients", GRADIENTS)):
         for row in getattr(result, name):
             if not all(isinstance(row.get(figure), float | int) for figure in figures):
                 raise ValueError(f"{name}.csv lacks figures of {row.get('layer')}")

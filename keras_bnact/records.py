@@ -49,8 +49,8 @@ class ByName(list[Layer]):
         raise KeyError(f"No layer {key!r} was measured: {', '.join(x.name for x in self)}.")
 
 
-def means(records: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> dict[str, float]:
-    """Plain means over the records, by figure.
+def means(records: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, float]:
+    """Plain means over the records, by name.
 
     Example:
 
@@ -58,11 +58,11 @@ def means(records: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> dict[
     >>> records.means([{"sparsity": 0.5}, {"sparsity": 0.25}], ["sparsity"])
     {'sparsity': 0.375}
     """
-    return {name: float(np.mean([record[name] for record in records])) for name in figures}
+    return {name: float(np.mean([record[name] for record in records])) for name in names}
 
 
-def entries(layers: Sequence[Any], figures: Sequence[str]) -> dict[str, float]:
-    """Attributes of layers, by `FIGURE/LAYER`.
+def entries(layers: Sequence[Any], names: Sequence[str]) -> dict[str, float]:
+    """Attributes of layers, by `STATISTIC/LAYER`.
 
     Example:
 
@@ -70,7 +70,7 @@ def entries(layers: Sequence[Any], figures: Sequence[str]) -> dict[str, float]:
     >>> records.entries([statistics.describe([0.0, 1.0], name="toy")], ["sparsity"])
     {'sparsity/toy': 0.5}
     """
-    return {f"{name}/{layer.name}": getattr(layer, name) for name in figures for layer in layers}
+    return {f"{name}/{layer.name}": getattr(layer, name) for name in names for layer in layers}
 
 
 def aligned(rows: Sequence[Sequence[str]], text_columns: int) -> str:

@@ -2,7 +2,7 @@
 
 For the output `a` of an activation and the output `g` of its block, with `M` elements a channel:
 
-| figure of a layer    | formula                                                               |
+| statistic of a layer | formula                                                               |
 | ---                  | ---                                                                   |
 | saturation           | `mean(abs(a) / bound)`                                                |
 | skewness             | mean over channels of `abs(channel skewness)`                         |
@@ -25,7 +25,7 @@ import numpy as np
 
 from keras_bnact import records
 
-FIGURES = ("saturation", "skewness", "sparsity")
+STATISTICS = ("saturation", "skewness", "sparsity")
 
 
 @dataclasses.dataclass
@@ -138,9 +138,9 @@ class LayerHistogram:
 class LayerStatistics:
     """What `keras_bnact.measure` finds out about one layer.
 
-    The figures' formulas stand at the head of this module. A channel of zero variance has
+    The formulas stand at the head of this module. A channel of zero variance has
     skewness 0 and one whose block's output is zero everywhere has sparsity 1; both are counted.
-    Where a channel holds NaN or infinity its figures, and with them its layer's, are NaN.
+    Where a channel holds NaN or infinity its statistics, and with them its layer's, are NaN.
 
     Args:
         name: The layer's name; of a nested one, its path.
@@ -205,8 +205,8 @@ class LayerStatistics:
         }
 
     def __repr__(self) -> str:
-        figures = ", ".join(f"{name} {getattr(self, name):.4f}" for name in FIGURES)
-        return f"LayerStatistics({self.name}: {figures}, {len(self.channel_mean)} channels)"
+        values = ", ".join(f"{name} {getattr(self, name):.4f}" for name in STATISTICS)
+        return f"LayerStatistics({self.name}: {values}, {len(self.channel_mean)} channels)"
 
 
 class ModelStatistics(records.ByName[LayerStatistics]):
@@ -240,12 +240,12 @@ class ModelStatistics(records.ByName[LayerStatistics]):
         return self.means()["sparsity"]
 
     def means(self) -> dict[str, float]:
-        """The model's figures, plain means over its layers, by name."""
-        return records.means(self.records(), FIGURES)
+        """The model's statistics, plain means over its layers, by name."""
+        return records.means(self.records(), STATISTICS)
 
     def entries(self) -> dict[str, float]:
-        """The means, and every layer's by `FIGURE/LAYER`: what goes into a training's logs."""
-        return self.means() | records.entries(self, FIGURES)
+        """The means, and every layer's by `STATISTIC/LAYER`: what goes into a training's logs."""
+        return self.means() | records.entries(self, STATISTICS)
 
     def records(self) -> list[dict[str, Any]]:
         """A dict of plain numbers and text for each layer, without its channels."""
@@ -253,7 +253,7 @@ class ModelStatistics(records.ByName[LayerStatistics]):
             {
                 "index": index,
                 "layer": layer.name,
-                **{name: getattr(layer, name) for name in FIGURES},
+                **{name: getattr(layer, name) for name in STATISTICS},
                 "empirical_saturation": layer.empirical_saturation,
                 "activation": layer.activation,
                 "bound": layer.bound,
@@ -353,7 +353,7 @@ def describe(
     name: str = "array",
     activation: str = "",
 ) -> LayerStatistics:
-    """All figures of plain arrays, in float64.
+    """All statistics of plain arrays, in float64.
 
     Args:
         values: The activation's output, of shape `(..., channels)`, or `(elements,)` for one
@@ -402,7 +402,7 @@ def summarize(
     output_max: np.ndarray,
     histograms: Sequence[LayerHistogram] = (),
 ) -> LayerStatistics:
-    """The figures of one layer from the moments of its channels.
+    """The statistics of one layer from the moments of its channels.
 
     Args:
         name, activation, bound, histograms: As in `LayerStatistics`.
@@ -483,17 +483,16 @@ def table(layers: Sequence[Mapping[str, Any]]) -> str:
             record["layer"],
             record["activation"],
             "-" if record["bound"] is None else f"{record['bound']:g}",
-            *(f"{record[name]:.4f}{_mark(record, name)}" for name in FIGURES),
+            *(f"{record[name]:.4f}{_mark(record, name)}" for name in STATISTICS),
             str(record["channels"]),
             str(record["constant_channels"]),
         ]
         for record in layers
     ]
     if len(layers) > 1:
-        rows.append(
-            ["mean", "", "", *(f"{x:.4f}" for x in records.means(layers, FIGURES).values()), "", ""]
-        )
-    headings = ["layer", "activation", "bound", *FIGURES, "channels", "constant"]
+        means = records.means(layers, STATISTICS).values()
+        rows.append(["mean", "", "", *(f"{mean:.4f}" for mean in means), "", ""])
+    headings = ["layer", "activation", "bound", *STATISTICS, "channels", "constant"]
     lines = [records.aligned([headings, *rows], text_columns=2)]
     if any(record["bound"] is None for record in layers):
         lines.append("* no bound known: relative to the largest absolute value of the channel")

@@ -35,7 +35,7 @@ def make_run(tmp_path, rng):
         path.mkdir(parents=True)
         text = "".join(f"--{k}={v}\n" for k, v in (FLAGS | flags).items())
         (path / "flags.txt").write_text(text + "--nodeterministic\n")
-        figures = dict(zip(results.FIGURES, statistics, strict=True))
+        figures = dict(zip(results.STATISTICS, statistics, strict=True))
         summary = {
             "epochs": 2,
             "test": {"accuracy": accuracy},

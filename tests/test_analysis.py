@@ -154,7 +154,7 @@ def test_every_run_is_in_the_overview(tmp_path, make_run):
         "seeds",
         "accuracy",
         "standard deviation",
-        *results.FIGURES,
+        *results.STATISTICS,
         "shrinkage",
     ]
     assert [*swap.values()][4:] == ["0.25", "2", "75.00", "1.41", "0.800", "3.000", "1.200", ""]

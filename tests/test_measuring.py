@@ -458,7 +458,7 @@ def test_two_replicas_equal_one(rng, order, two_replicas):
     assert len(two) == len(one) == 7
     for mirrored, alone in zip(two, one, strict=True):
         assert mirrored.count == alone.count
-        for figure in statistics.FIGURES:
+        for figure in statistics.STATISTICS:
             assert getattr(mirrored, figure) == pytest.approx(getattr(alone, figure), abs=1e-6)
             np.testing.assert_allclose(
                 getattr(mirrored, f"channel_{figure}"),

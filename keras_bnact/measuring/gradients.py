@@ -22,7 +22,7 @@ from keras_bnact.measuring.programs import (
 from keras_bnact.measuring.sites import find, kernels, select
 from keras_bnact.measuring.watching import Watch
 
-FIGURES = ("input", "weight_gradient", "activation_gradient")
+GRADIENT_STATISTICS = ("input", "weight_gradient", "activation_gradient")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +76,8 @@ class ModelGradients(records.ByName[LayerGradients]):
         self.batch_size, self.batches = batch_size, batches
 
     def entries(self) -> dict[str, float]:
-        """Every figure of every layer, by `FIGURE/LAYER`: what goes into a training's logs."""
-        return records.entries(self, FIGURES)
+        """All of every layer, by `STATISTIC/LAYER`: what goes into a training's logs."""
+        return records.entries(self, GRADIENT_STATISTICS)
 
     def records(self) -> list[dict[str, Any]]:
         """A dict of plain numbers and text for each layer."""
@@ -85,7 +85,7 @@ class ModelGradients(records.ByName[LayerGradients]):
             {
                 "index": index,
                 "layer": layer.name,
-                **{name: getattr(layer, name) for name in FIGURES},
+                **{name: getattr(layer, name) for name in GRADIENT_STATISTICS},
                 "batch_size": self.batch_size,
             }
             for index, layer in enumerate(self)
@@ -93,9 +93,10 @@ class ModelGradients(records.ByName[LayerGradients]):
 
     def __str__(self) -> str:
         rows = [
-            [layer.name, *(f"{getattr(layer, name):.3e}" for name in FIGURES)] for layer in self
+            [layer.name, *(f"{getattr(layer, name):.3e}" for name in GRADIENT_STATISTICS)]
+            for layer in self
         ]
-        lines = records.aligned([["layer", *FIGURES], *rows], text_columns=1)
+        lines = records.aligned([["layer", *GRADIENT_STATISTICS], *rows], text_columns=1)
         return f"{lines}\nmeans of {self.batches} batches of {self.batch_size}"
 
     __repr__ = __str__
@@ -244,7 +245,7 @@ class _Program:
         self._run = backend.compile(step, within, model, specs, *arguments)
 
     def run(self, batch: Any, examples: int, scale: np.float32) -> np.ndarray:
-        """The means of one batch, a row for each layer in the order of `FIGURES`."""
+        """The means of one batch, a row for each layer in the order of `GRADIENT_STATISTICS`."""
         results = self._run(batch, np.int32(examples), scale)
         total = {name: sum(result[name] for result in results) for name in results[0]}
         # Every replica has the sum of all replicas' weight gradients.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_bnact import export_saved_model, measure
-from keras_bnact.statistics import FIGURES, ModelStatistics
+from keras_bnact.statistics import STATISTICS, ModelStatistics
 from train import backend, data, native_messages, run_directory
 from train.data.image_set import ImageSet
 from train.run_directory import RunDirectory
@@ -91,19 +91,19 @@ class Run:
         sys.stdout.flush()
 
     def end_epoch(
-        self, epoch: int, figures: Mapping[str, float], began: float, trained: float
+        self, epoch: int, metrics: Mapping[str, float], began: float, trained: float
     ) -> dict[str, float]:
         """Evaluates, measures and records an epoch, counted from 0.
 
         Args:
             epoch: That is over.
-            figures: The `METRICS` of its training images, means over its steps.
+            metrics: The `METRICS` of its training images, means over its steps.
             began, trained: When the epoch began, and when its last step was over.
 
         Returns:
             The row of `history.csv`.
         """
-        row = {"epoch": epoch + 1} | {name: figures[name] for name in METRICS}
+        row = {"epoch": epoch + 1} | {name: metrics[name] for name in METRICS}
         row["learning_rate"] = self.rate(epoch)
         self.loop.update()
         prefix = {"validation": "val_", "test": "test_"}[self.monitored]
@@ -115,7 +115,7 @@ class Run:
             if is_measured(epoch, self.flags.statistics_every):
                 row |= self._measure(epoch).means()
             else:
-                row |= {name: self.progress.history[-1][name] for name in FIGURES}
+                row |= {name: self.progress.history[-1][name] for name in STATISTICS}
         self.progress.add_epoch(row, trained - began, time.perf_counter() - began)
         self.checkpoint.save()
         self.progress.write(self.directory)

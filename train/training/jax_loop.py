@@ -35,7 +35,7 @@ class State(NamedTuple):
     optimizer: list[Any]
 
 
-class Figures(NamedTuple):
+class Metrics(NamedTuple):
     """Means over examples: of the loss with the penalties, the cross-entropy and the accuracy."""
 
     loss: Any
@@ -141,10 +141,10 @@ class JaxLoop(Loop):
             key = epoch_key(jax.random.key(self.seed), epoch)
             state, means = self._epoch(state, key, self._train)
             # What is read is there: the epoch is over.
-            figures = _plain(means)
+            metrics = _plain(means)
             trained = time.perf_counter()
             self._assign(state)
-            row = run.end_epoch(epoch, figures, began, trained)
+            row = run.end_epoch(epoch, metrics, began, trained)
             if run.over or (epoch + 1) % max(1, epochs.stop // LINES) == 0:
                 _announce(row, epochs.stop, trained - began)
             if run.over:
@@ -157,22 +157,22 @@ class JaxLoop(Loop):
     def evaluate(self, part: str) -> dict[str, float]:
         return _plain(self._evaluate(self._values(), self._padded[part]))
 
-    def step(self, state: State, images: Any, labels: Any) -> tuple[State, Figures]:
+    def step(self, state: State, images: Any, labels: Any) -> tuple[State, Metrics]:
         """One step of gradient descent, on augmented images."""
 
         def loss(trainable):
             logits, non_trainable, penalties = self.model.stateless_call(
                 trainable, state.non_trainable, images, training=True, return_losses=True
             )
-            figures = _figures(logits, labels, sum(penalties))
-            means = jax.tree.map(jnp.mean, figures)
+            metrics = _metrics(logits, labels, sum(penalties))
+            means = jax.tree.map(jnp.mean, metrics)
             return means.loss, (non_trainable, means)
 
-        gradients, (non_trainable, figures) = jax.grad(loss, has_aux=True)(state.trainable)
+        gradients, (non_trainable, metrics) = jax.grad(loss, has_aux=True)(state.trainable)
         trainable, optimizer = self.optimizer.stateless_apply(
             state.optimizer, gradients, state.trainable
         )
-        return State(trainable, non_trainable, optimizer), figures
+        return State(trainable, non_trainable, optimizer), metrics
 
     def _assign(self, state: State) -> None:
         values = [*state.trainable, *state.non_trainable, *state.optimizer]
@@ -191,20 +191,20 @@ class JaxLoop(Loop):
         return self.step(state, crops, labels[indices])
 
     def _scan_epoch(self, state, key, train):
-        state, figures = jax.lax.scan(
+        state, metrics = jax.lax.scan(
             lambda state, drawn: self._drawn_step(state, drawn, train),
             state,
             epoch_order(key, len(train[1]), self.flags.batch_size),
         )
-        return state, jax.tree.map(jnp.mean, figures)
+        return state, jax.tree.map(jnp.mean, metrics)
 
     def _loop_epoch(self, state, key, train):
-        figures = []
+        metrics = []
         order = epoch_order(key, len(train[1]), self.flags.batch_size)
         for drawn in zip(*order, strict=True):
             state, of_step = self._step(state, drawn, train)
-            figures.append(of_step)
-        return state, jax.tree.map(lambda *values: sum(values) / len(values), *figures)
+            metrics.append(of_step)
+        return state, jax.tree.map(lambda *values: sum(values) / len(values), *metrics)
 
     def _scan_test(self, state, batches):
         def add(totals, batch):
@@ -212,23 +212,23 @@ class JaxLoop(Loop):
             logits, _, penalties = self.model.stateless_call(
                 state.trainable, state.non_trainable, images, training=False, return_losses=True
             )
-            figures = _figures(logits, labels, sum(penalties))
-            return jax.tree.map(lambda t, f: t + jnp.sum(f * counted), totals, figures), None
+            metrics = _metrics(logits, labels, sum(penalties))
+            return jax.tree.map(lambda t, f: t + jnp.sum(f * counted), totals, metrics), None
 
-        zero = Figures(*(jnp.zeros(()) for _ in Figures._fields))
+        zero = Metrics(*(jnp.zeros(()) for _ in Metrics._fields))
         totals, _ = jax.lax.scan(add, zero, batches)
         return jax.tree.map(lambda total: total / jnp.sum(batches[2]), totals)
 
 
-def _figures(logits: Any, labels: Any, penalty: Any) -> Figures:
+def _metrics(logits: Any, labels: Any, penalty: Any) -> Metrics:
     """Of every example."""
     cross_entropy = keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     accuracy = (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
-    return Figures(cross_entropy + penalty, cross_entropy, accuracy)
+    return Metrics(cross_entropy + penalty, cross_entropy, accuracy)
 
 
-def _plain(figures: Figures) -> dict[str, float]:
-    values = jax.device_get(figures)._asdict()
+def _plain(metrics: Metrics) -> dict[str, float]:
+    values = jax.device_get(metrics)._asdict()
     return {name: float(values[name]) for name in METRICS}
 
 

@@ -21,7 +21,7 @@ class Epochs(Protocol):
         """The learning rate of an epoch, counted from 0."""
 
     def end_epoch(
-        self, epoch: int, figures: dict[str, float], began: float, trained: float
+        self, epoch: int, metrics: dict[str, float], began: float, trained: float
     ) -> dict[str, float]:
         """Takes what an epoch came to."""
 
