@@ -18,8 +18,7 @@ they allow (PNG, SVG, and the numbers as CSV), every table (Markdown and CSV) an
 """
 
 
-# The figures that there are, and the kinds of file of each.
-NUMBERS = (1, *range(3, 19))
+# The kinds of file of each figure.
 SUFFIXES = (".png", ".svg", ".csv")
 
 
@@ -55,7 +54,6 @@ def _run(options: argparse.Namespace) -> int:
     with file_errors(f"--out={options.out}"):
         if options.out.exists() and not options.out.is_dir():
             raise UsageError(f"--out={options.out} is no folder: name one to write to.")
-    numbers = _numbers(options.figures)
     for module in ("jinja2", "matplotlib", "scipy"):
         if importlib.util.find_spec(module) is None:
             raise ModuleNotFoundError(name=module)
@@ -64,10 +62,11 @@ def _run(options: argparse.Namespace) -> int:
         from analysis import figures, results
         from analysis.cells import Results
 
+    chosen = _chosen(options.figures, figures.every())
     with file_errors(f"--runs={options.runs}"):
         found, problems = results.read(options.runs)
         cells = Results(found)
-        drawn = [_drawn(figure, cells) for figure in figures.every() if figure.number in numbers]
+        drawn = [_drawn(figure, cells) for figure in chosen]
     items = [item for item, _ in drawn]
     files = {name: content for _, contents in drawn for name, content in contents.items()}
     files |= _tables_and_page(options.runs, cells, problems, items)
@@ -81,17 +80,17 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _numbers(given: str | None) -> list[int]:
+def _chosen(given: str | None, every: Sequence[Any]) -> list[Any]:
     """The figures that `--figures` names, by default all."""
     if given is None:
-        return list(NUMBERS)
-    known = {str(number): number for number in NUMBERS}
+        return [*every]
+    known = {str(figure.number): figure for figure in every}
     for number in given.split(","):
         if number not in known:
             raise UsageError(
                 f"--figures={given}: there is no figure {number!r}; give some of {','.join(known)}."
             )
-    return [known[number] for number in given.split(",")]
+    return [known[number] for number in known if number in given.split(",")]
 
 
 def _drawn(figure: Any, results: Any) -> tuple[Any, dict[str, bytes | None]]:

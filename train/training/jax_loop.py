@@ -61,12 +61,13 @@ def devices() -> list[str]:
 def make(flags: Any, images: ImageSet) -> "JaxLoop":
     """See `train.training.loop`; the loop of the last run, if only the seed is another."""
     key = "\n".join(flag_text.without(options.as_text(flags), ("seed",)))
-    if key not in _kept or _kept[key].images is not images:
+    if key in _kept and _kept[key].images is images:
+        _kept[key].begin(flags.seed)
+    else:
         _kept.clear()
         # A loop and its programs refer to one another, and the device holds their images.
         gc.collect()
         _kept[key] = JaxLoop(flags, images)
-    _kept[key].begin(flags.seed)
     return _kept[key]
 
 
@@ -102,6 +103,7 @@ class JaxLoop(Loop):
         if whole_epochs is None:
             whole_epochs = jax.default_backend() != "cpu"
         self.flags, self.images, self.seed = flags, images, flags.seed
+        random.seed(flags.seed)
         self.network = build(flags, images)
         self.model = self.eval_model = keras.Model(self.network.input, self.network.output)
         set_loss(self.model, optimizer=None)
