@@ -5,18 +5,18 @@ from pathlib import Path
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from train.data.images import Images
+from train.data.images import ArraySource
 
 # A network small enough for seconds.
 SMALL = ["--model=vgg16_8", "--width=0.05", "--batch_size=32"]
 
 
-def digits(count: int, size: int = 32) -> Images:
+def digits(count: int, size: int = 32) -> ArraySource:
     """The first of them as RGB images of so many pixels."""
     pixels, labels = load_digits(return_X_y=True)
     pixels = (pixels[:count] * 15.9375).astype("uint8").reshape(-1, 8, 8, 1)
     pixels = pixels.repeat(size // 8, 1).repeat(size // 8, 2).repeat(3, 3)
-    return Images(pixels, labels[:count])
+    return ArraySource(pixels, labels[:count])
 
 
 def write_folder(root: Path) -> Path:

@@ -15,7 +15,7 @@ from digit_images import SMALL, digits
 
 from train import options
 from train.data.image_set import ImageSet
-from train.data.images import Images
+from train.data.images import ArraySource
 from train.training import jax_loop
 from train.training.jax_loop import JaxLoop
 
@@ -25,7 +25,7 @@ def image_set(rng):
     train, test = digits(200), digits(77)
     # Where neighbours are alike, rounding decides which of them a pooling takes.
     noise = rng.integers(0, 128, train.images.shape)
-    train = Images((train.images // 2 + noise).astype("uint8"), train.labels)
+    train = ArraySource((train.images // 2 + noise).astype("uint8"), train.labels)
     mean, variance = train.channel_moments()
     return ImageSet(train, test, classes=10, size=32, flip=False, mean=mean, variance=variance)
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from train.data import images, subsets
-from train.data.images import Images
+from train.data.images import ArraySource
 from train.data.streamed import EncodedSource
 from train.errors import UsageError
 
@@ -16,7 +16,7 @@ def arrays(rng):
     images = rng.integers(0, 256, (COUNT, 16, 16, 3)).astype("uint8")
     labels = np.arange(COUNT)
     images[:, 4:12, 4:12] = labels[:, None, None, None]
-    return Images(images, labels)
+    return ArraySource(images, labels)
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_more_images_than_there_are_is_refused(arrays):
 
 def test_hold_out_is_stratified_and_disjoint(rng):
     labels = np.repeat([0, 1], [80, 20])
-    source = Images(np.arange(100, dtype="uint8").reshape(100, 1, 1, 1), labels)
+    source = ArraySource(np.arange(100, dtype="uint8").reshape(100, 1, 1, 1), labels)
     train, held_out = subsets.hold_out(source, 0.2)
     np.testing.assert_array_equal(np.bincount(held_out.labels), [16, 4])
     both = np.concatenate([train.images, held_out.images]).ravel()
@@ -178,7 +178,7 @@ def test_hold_out_is_stratified_and_disjoint(rng):
 
 @pytest.mark.parametrize("fraction", [0.1, 0.9])
 def test_a_rare_class_is_on_both_sides_or_refused(fraction):
-    source = Images(np.zeros((100, 1, 1, 1), "uint8"), np.repeat([0, 1], [98, 2]))
+    source = ArraySource(np.zeros((100, 1, 1, 1), "uint8"), np.repeat([0, 1], [98, 2]))
     with pytest.raises(UsageError, match="leaves a class without"):
         subsets.hold_out(source, fraction)
 

@@ -1,4 +1,4 @@
-"""What the tables of blocks have in common: one recipe, applied to every layer."""
+"""What the networks have in common: how their blocks are made, one after another."""
 
 import dataclasses
 from collections.abc import Callable
@@ -18,7 +18,7 @@ KERNEL_INITIALIZER = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class Blocks:
     """How every block of a network is made; the fields are the models' arguments."""
 
     activation: str | Callable
@@ -110,7 +110,7 @@ class Recipe:
         )
 
 
-def chain(
+def functional_model(
     layers: list[keras.layers.Layer],
     input_shape: tuple[int, int, int],
     preprocessing: keras.layers.Layer | None,

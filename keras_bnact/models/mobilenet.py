@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_bnact.models.blocks import KERNEL_INITIALIZER, Recipe, chain
+from keras_bnact.models.blocks import KERNEL_INITIALIZER, Blocks, functional_model
 
 STEM_FILTERS = 32
 
@@ -75,7 +75,7 @@ def MobileNet(
 
     Reference: table 1 of the paper; Howard et al., arXiv:1704.04861.
     """
-    recipe = Recipe(
+    blocks = Blocks(
         activation=activation,
         order=order,
         width=width,
@@ -89,9 +89,9 @@ def MobileNet(
         synchronized=synchronized,
     )
     stem_strides = 1 if min(input_shape[:2]) <= SMALL_IMAGE else 2
-    layers = [recipe.conv(STEM_FILTERS, 3, stem_strides, name="conv1")]
+    layers = [blocks.conv(STEM_FILTERS, 3, stem_strides, name="conv1")]
     for number, (filters, strides) in enumerate(PAIRS, start=1):
-        layers.append(recipe.depthwise(3, strides, name=f"depthwise{number}"))
-        layers.append(recipe.conv(filters, 1, name=f"pointwise{number}"))
-    layers += [keras.layers.GlobalAveragePooling2D(name="global_pool"), recipe.logits(classes)]
-    return chain(layers, input_shape, preprocessing, name)
+        layers.append(blocks.depthwise(3, strides, name=f"depthwise{number}"))
+        layers.append(blocks.conv(filters, 1, name=f"pointwise{number}"))
+    layers += [keras.layers.GlobalAveragePooling2D(name="global_pool"), blocks.logits(classes)]
+    return functional_model(layers, input_shape, preprocessing, name)

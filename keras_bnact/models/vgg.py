@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_bnact.models.blocks import KERNEL_INITIALIZER, Recipe, chain
+from keras_bnact.models.blocks import KERNEL_INITIALIZER, Blocks, functional_model
 
 # Filters of each stage's 3x3 convolutions; a 2x2 max pooling closes every stage.
 VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -96,7 +96,7 @@ def VGG16(
         raise ValueError(f"VGG16 takes an n from 8 to 16; got {n}.")
     return _vgg(
         _first_convolutions(VGG16_STAGES, n - DENSE_LAYERS),
-        Recipe(
+        Blocks(
             activation=activation,
             order=order,
             width=width,
@@ -156,7 +156,7 @@ def VGG11(
     """
     return _vgg(
         VGG11_STAGES,
-        Recipe(
+        Blocks(
             activation=activation,
             order=order,
             width=width,
@@ -184,7 +184,7 @@ def _first_convolutions(stages, count):
     return [stage for stage in kept if stage]
 
 
-def _vgg(stages, recipe, classes, input_shape, preprocessing, name):
+def _vgg(stages, blocks, classes, input_shape, preprocessing, name):
     side = min(input_shape[:2])
     if side < 2 ** len(stages):
         raise ValueError(
@@ -199,12 +199,12 @@ def _vgg(stages, recipe, classes, input_shape, preprocessing, name):
     for number, stage in enumerate(stages, start=1):
         for filters in stage:
             convolutions += 1
-            layers.append(recipe.conv(filters, 3, name=f"conv{convolutions}"))
+            layers.append(blocks.conv(filters, 3, name=f"conv{convolutions}"))
         layers.append(keras.layers.MaxPooling2D(name=f"pool{number}"))
     layers += [
         keras.layers.Flatten(name="flatten"),
-        recipe.dense(units, normalized=normalized, name="fc1"),
-        recipe.dense(units, normalized=normalized, name="fc2"),
-        recipe.logits(classes),
+        blocks.dense(units, normalized=normalized, name="fc1"),
+        blocks.dense(units, normalized=normalized, name="fc2"),
+        blocks.logits(classes),
     ]
-    return chain(layers, input_shape, preprocessing, name)
+    return functional_model(layers, input_shape, preprocessing, name)

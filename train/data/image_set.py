@@ -11,7 +11,7 @@ import numpy as np
 TEST_BATCH_SIZE = 256
 
 
-class Source(abc.ABC):
+class ImageSource(abc.ABC):
     """Labelled RGB images of `size` pixels a side.
 
     Every source yields batches `(images, labels)` of uint8 images in 0 to 255. Training batches
@@ -27,7 +27,7 @@ class Source(abc.ABC):
         """int32 labels in the order of the source."""
 
     @abc.abstractmethod
-    def take(self, indices: np.ndarray) -> "Source":
+    def take(self, indices: np.ndarray) -> "ImageSource":
         """The images at these sorted indices."""
 
     @abc.abstractmethod
@@ -62,12 +62,12 @@ class ImageSet:
             images where None is given.
     """
 
-    train: Source
-    test: Source
+    train: ImageSource
+    test: ImageSource
     classes: int
     size: int
     flip: bool
-    validation: Source | None = None
+    validation: ImageSource | None = None
     mean: tuple[float, ...] | None = None
     variance: tuple[float, ...] | None = None
 

@@ -8,14 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from train.data.image_set import TEST_BATCH_SIZE, Source, moments
+from train.data.image_set import TEST_BATCH_SIZE, ImageSource, moments
 from train.errors import UsageError
 
 # Width of the black frame that images are cropped from, over their side.
 CROP_PADDING = 1 / 8
 
 
-class Images(Source):
+class ArraySource(ImageSource):
     """Labelled images, whose batches Keras' backend draws: `train.data.tensorflow` or `.jax`.
 
     Args:
@@ -36,8 +36,8 @@ class Images(Source):
         """Width of the frame in pixels."""
         return int(CROP_PADDING * self.size)
 
-    def take(self, indices: np.ndarray) -> "Images":
-        return Images(self.images[indices], self.labels[indices])
+    def take(self, indices: np.ndarray) -> "ArraySource":
+        return ArraySource(self.images[indices], self.labels[indices])
 
     def training_batches(
         self, batch_size: int, epochs: range, seed: int, flip: bool
@@ -51,7 +51,7 @@ class Images(Source):
         return moments(self.images[i : i + 1000] for i in range(0, len(self), 1000))
 
 
-def read(paths: Sequence[Path], labels: np.ndarray, size: int) -> Images:
+def read(paths: Sequence[Path], labels: np.ndarray, size: int) -> ArraySource:
     """JPEG or PNG files: the shorter side resized, and the middle cut out.
 
     Raises:
@@ -61,7 +61,7 @@ def read(paths: Sequence[Path], labels: np.ndarray, size: int) -> Images:
     # Threads would contend for the interpreter where images are small.
     for number, path in enumerate(paths):
         images[number] = _decoded(path, size)
-    return Images(images, labels)
+    return ArraySource(images, labels)
 
 
 def _decoded(path: Path, size: int) -> np.ndarray:

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from train.data.images import Images
+from train.data.images import ArraySource
 
 
 def training_batches(
-    images: Images, batch_size: int, epochs: range, seed: int, flip: bool
+    images: ArraySource, batch_size: int, epochs: range, seed: int, flip: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """See `train.data.image_set.Source`."""
+    """See `train.data.image_set.ImageSource`."""
     for epoch in epochs:
         key = epoch_key(jax.random.key(seed), epoch)
         order, keys = epoch_order(key, len(images), batch_size)
@@ -22,8 +22,8 @@ def training_batches(
             yield np.asarray(crops), images.labels[indices]
 
 
-def test_batches(images: Images, batch_size: int) -> "Batches":
-    """See `train.data.image_set.Source`."""
+def test_batches(images: ArraySource, batch_size: int) -> "Batches":
+    """See `train.data.image_set.ImageSource`."""
     return Batches(images.images, images.labels, batch_size)
 
 

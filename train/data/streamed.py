@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from train.data import augmentation
-from train.data.image_set import TEST_BATCH_SIZE, Source, moments
-from train.data.tensorflow import epoch_seed, fold, numbers, on_host, permutation
+from train.data.image_set import TEST_BATCH_SIZE, ImageSource, moments
+from train.data.tensorflow import epoch_numbers, epoch_seed, fold_in, host_constant, permutation
 from train.errors import UsageError
 
 # Images that the standardisation is measured on.
@@ -20,7 +20,7 @@ SHUFFLE_BLOCK = 8_192
 MEMORY_EXAMPLES = 10_000
 
 
-class _StreamedSource(Source):
+class _StreamedSource(ImageSource):
     """Encoded images, decoded anew in every epoch: random resized crops, centre crops to test."""
 
     @abc.abstractmethod
@@ -37,12 +37,12 @@ class _StreamedSource(Source):
         def examples_of(epoch):
             of_epoch = epoch_seed(seed, epoch)
             examples = self._shuffled(of_epoch).take(whole).enumerate()
-            return examples.map(lambda place, example: (fold(of_epoch, place), *example))
+            return examples.map(lambda place, example: (fold_in(of_epoch, place), *example))
 
         def load(seed, encoded, label):
             return augmentation.random_resized_crop(encoded, seed, self.size, flip), label
 
-        examples = numbers(epochs).flat_map(examples_of)
+        examples = epoch_numbers(epochs).flat_map(examples_of)
         examples = examples.map(load, num_parallel_calls=tf.data.AUTOTUNE)
         return examples.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
@@ -109,7 +109,7 @@ class EncodedSource(_StreamedSource):
         return self._read(tf.data.Dataset.range(len(self)))
 
     def _read(self, indices: Any) -> Any:
-        items, labels = on_host(self._items), on_host(self._labels)
+        items, labels = host_constant(self._items), host_constant(self._labels)
 
         def read(index):
             item = items[index]
@@ -150,7 +150,7 @@ class RecordSource(_StreamedSource):
             self._known_labels = np.fromiter(labels, "int32", len(self))
         return self._known_labels
 
-    def take(self, indices: np.ndarray) -> Source:
+    def take(self, indices: np.ndarray) -> ImageSource:
         kept = np.flatnonzero(self._mask)[indices]
         mask = np.zeros_like(self._mask)
         mask[kept] = True
@@ -167,7 +167,7 @@ class RecordSource(_StreamedSource):
         # Dataset.shuffle takes no seed that is a tensor.
         def shuffle(number, examples):
             encoded, labels = examples
-            order = permutation(tf.size(labels), fold(seed, number))
+            order = permutation(tf.size(labels), fold_in(seed, number))
             return tf.gather(encoded, order), tf.gather(labels, order)
 
         return blocks.enumerate().map(shuffle).prefetch(1).unbatch()
@@ -176,8 +176,8 @@ class RecordSource(_StreamedSource):
         return self._examples(tf.range(len(self._files)), cycle_length=1)
 
     def _examples(self, file_order: Any, cycle_length: int) -> Any:
-        files, mask = on_host(np.array(self._files)), on_host(self._mask)
-        offsets = on_host(np.cumsum(self._lengths) - self._lengths)
+        files, mask = host_constant(np.array(self._files)), host_constant(self._mask)
+        offsets = host_constant(np.cumsum(self._lengths) - self._lengths)
 
         def records_of(number):
             records = tf.data.TFRecordDataset(files[number]).enumerate()

@@ -5,13 +5,13 @@ Both are drawn with a fixed seed, so that runs with different seeds see the same
 
 import numpy as np
 
-from train.data.image_set import Source
+from train.data.image_set import ImageSource
 from train.errors import UsageError
 
 SUBSET_SEED = 0
 
 
-def balanced(source: Source, count: int | None, flag: str) -> Source:
+def balanced(source: ImageSource, count: int | None, flag: str) -> ImageSource:
     """So many images, as many of each class as can be; all where `count` is None.
 
     Raises:
@@ -31,7 +31,7 @@ def balanced_indices(labels: np.ndarray, count: int) -> np.ndarray:
     return np.sort(order[np.argsort(rank[order], kind="stable")][:count])
 
 
-def hold_out(source: Source, fraction: float) -> tuple[Source, Source | None]:
+def hold_out(source: ImageSource, fraction: float) -> tuple[ImageSource, ImageSource | None]:
     """The source without, and then with only, a `fraction` of the images of every class.
 
     Raises:

@@ -12,7 +12,7 @@ from train.data.image_set import ImageSet
 from train.run_directory import RunDirectory
 from train.training import environment, layer_tables, network
 from train.training.checkpoint import Checkpoint
-from train.training.loop import Loop, of_backend
+from train.training.loop import Loop, for_backend
 from train.training.progress import METRICS
 from train.training.schedule import is_measured, learning_rate, stops_early
 
@@ -21,7 +21,7 @@ def run(flags: Any, directory: RunDirectory) -> dict[str, Any]:
     """Trains, or goes on training, and writes the run directory; returns the summary."""
     began = time.perf_counter()
     images = data.load(flags)
-    module = of_backend()
+    module = for_backend()
     loop = module.make(flags, images)
     directory.create(flags.overwrite)
     directory.write_json(

@@ -16,7 +16,7 @@ import numpy as np
 
 from train import flag_text, options
 from train.data.image_set import TEST_BATCH_SIZE, ImageSet
-from train.data.images import Images
+from train.data.images import ArraySource
 from train.data.jax import epoch_key, epoch_order, pad_crop_flip
 from train.training.loop import Epochs, Loop
 from train.training.network import build, set_loss
@@ -234,7 +234,7 @@ def _plain(metrics: Metrics) -> dict[str, float]:
     return {name: float(values[name]) for name in METRICS}
 
 
-def _padded(images: Images) -> tuple[Any, Any, Any]:
+def _padded(images: ArraySource) -> tuple[Any, Any, Any]:
     """Batches of one length on the device, and which of their examples count."""
     size = min(TEST_BATCH_SIZE, len(images))
     missing = -len(images) % size

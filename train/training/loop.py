@@ -71,6 +71,6 @@ class Module(Protocol):
         """The loop of a run, with initial weights."""
 
 
-def of_backend() -> Module:
+def for_backend() -> Module:
     """That of Keras' backend."""
     return importlib.import_module(f"train.training.{backend.name()}_loop")

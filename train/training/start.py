@@ -16,7 +16,7 @@ def start(flags: Any) -> None:
     with native_messages.suppressed():
         from train.training import loop
 
-        loop.of_backend().start(flags)
+        loop.for_backend().start(flags)
 
         import keras
     keras.config.set_dtype_policy(PRECISIONS[flags.precision])

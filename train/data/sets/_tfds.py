@@ -168,7 +168,7 @@ def _as_arrays(builder: Any, split: str, size: int) -> Any:
     import numpy as np
     import tensorflow as tf
 
-    from train.data.images import Images
+    from train.data.images import ArraySource
 
     count = builder.info.splits[split].num_examples
     images = np.empty((count, size, size, 3), "uint8")
@@ -181,4 +181,4 @@ def _as_arrays(builder: Any, split: str, size: int) -> Any:
         stop = start + len(batch_labels)
         images[start:stop], labels[start:stop] = batch_images, batch_labels
         start = stop
-    return Images(images, labels)
+    return ArraySource(images, labels)

@@ -16,7 +16,7 @@ def load(options: Any) -> ImageSet:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    from train.data.images import Images
+    from train.data.images import ArraySource
 
     digits = load_digits()
     images = np.kron(digits.images, np.ones((ENLARGEMENT, ENLARGEMENT)))
@@ -27,8 +27,8 @@ def load(options: Any) -> ImageSet:
     )
     train_images, test_images, train_labels, test_labels = parts
     return ImageSet(
-        train=Images(train_images, train_labels),
-        test=Images(test_images, test_labels),
+        train=ArraySource(train_images, train_labels),
+        test=ArraySource(test_images, test_labels),
         classes=len(digits.target_names),
         size=images.shape[1],
         flip=False,

@@ -8,7 +8,7 @@ from train import backend
 from train.errors import UsageError
 
 if TYPE_CHECKING:
-    from train.data.image_set import ImageSet, Source
+    from train.data.image_set import ImageSet, ImageSource
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 # How a JPEG and a PNG file begin.
@@ -90,7 +90,7 @@ def _begin(path: Path) -> bytes:
 
 def _source(
     files: dict[str, list[Path]], classes: list[str], size: int, count: int | None
-) -> "Source":
+) -> "ImageSource":
     import numpy as np
 
     from train.data import images, subsets
