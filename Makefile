@@ -56,8 +56,8 @@ test: $(VENV)/installed
 
 # TORCH names a build of PyTorch, such as one for the CPU alone.
 TORCH ?= torch
-BACKEND_TESTS := activations backends callbacks gradients histograms layers measuring models \
-	keras_internals regularizers sites statistics
+BACKEND_TESTS := activations backends callbacks channel_axes data gradients histograms layers \
+	keras_internals masks measuring models regularizers sites statistics
 
 test-backends: test-jax test-torch
 

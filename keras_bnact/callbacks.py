@@ -8,7 +8,7 @@ import keras
 from keras_bnact.measuring import measure
 from keras_bnact.measuring.batches import check
 from keras_bnact.measuring.gradients import measure_gradients
-from keras_bnact.measuring.histograms import Histogram
+from keras_bnact.measuring.histograms import Histogram, checked
 from keras_bnact.measuring.layer_names import patterns
 
 
@@ -119,7 +119,7 @@ class ActivationStatistics(_EveryFewEpochs):
             steps,
             prefix,
             layers=patterns(layers),
-            histograms=tuple(histograms),
+            histograms=checked(histograms),
             verbose=0,
         )
 

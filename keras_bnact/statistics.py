@@ -18,7 +18,7 @@ robust, one-pass parallel computation of covariances and arbitrary-order statist
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,11 +83,13 @@ class ChannelMoments:
             return self._merged(other)
 
     def _merged(self, other: "ChannelMoments") -> "ChannelMoments":
-        count, difference = self.count + other.count, other.mean - self.mean
+        difference = other.mean - self.mean
+        # One set or both may be empty: of padding alone.
+        count = np.maximum(self.count + other.count, 1.0)
         product = self.count * other.count / count
         crossed = (self.count * other.second - other.count * self.second) / count
         return ChannelMoments(
-            count=count,
+            count=self.count + other.count,
             mean=self.mean + difference * other.count / count,
             second=self.second + other.second + difference**2 * product,
             third=self.third
@@ -214,6 +216,12 @@ class ModelStatistics(records.ByName[LayerStatistics]):
 
     Also found by name: `statistics["conv1"]`.
 
+    Args:
+        layers: The layers.
+        left_out: What of the model is not measured, though nobody asked for that, with the
+            reason. Of a class with code of its own its name stands there: what that code calls
+            beside layers is not seen.
+
     Example:
 
     >>> import numpy as np
@@ -223,6 +231,12 @@ class ModelStatistics(records.ByName[LayerStatistics]):
     layer   activation   bound   saturation   skewness   sparsity   channels   constant
     toy     tanh             1       0.6667     1.7321     0.3333          1          0
     """
+
+    def __init__(
+        self, layers: Iterable[LayerStatistics] = (), left_out: Mapping[str, str] | None = None
+    ):
+        super().__init__(layers)
+        self.left_out = dict(left_out or {})
 
     @property
     def saturation(self) -> float:
@@ -267,7 +281,11 @@ class ModelStatistics(records.ByName[LayerStatistics]):
         ]
 
     def __str__(self) -> str:
-        return table(self.records())
+        names: dict[str, list[str]] = {}
+        for name, reason in self.left_out.items():
+            names.setdefault(reason, []).append(name)
+        unmeasured = [f"not measured: {', '.join(some)} ({why})" for why, some in names.items()]
+        return "\n".join([table(self.records()), *unmeasured])
 
     __repr__ = __str__
 

@@ -118,6 +118,20 @@ def test_random_seeds_and_metrics_are_put_back_also_on_an_error(rng):
         np.testing.assert_array_equal(old, ops.convert_to_numpy(variable))
 
 
+def test_weights_that_a_layer_assigns_are_put_back(rng):
+    normalized = layers.SpectralNormalization(layers.Dense(4, activation="tanh", name="hidden"))
+    model = keras.Sequential([keras.Input((3,)), normalized])
+    model.compile("sgd", "mse")
+    x = rng.normal(size=(12, 3)).astype("float32")
+    before = [ops.convert_to_numpy(variable) for variable in model.variables]
+    measure_gradients(model, (x, np.ones((12, 4))))
+    for old, variable in zip(before, model.variables, strict=True):
+        np.testing.assert_array_equal(old, ops.convert_to_numpy(variable))
+    # That they are assigned at all.
+    model(x, training=True)
+    assert np.abs(before[0] - ops.convert_to_numpy(model.variables[0])).max() > 0.01
+
+
 def test_metrics_made_meanwhile_hold_nothing(rng):
     inputs = keras.Input((3,))
     hidden = layers.Dense(4, activation="tanh")(inputs)

@@ -14,14 +14,12 @@ NOTHING = property(lambda self: None, lambda self, value: None)
 # What is renamed, and what can then no longer be relied on.
 RENAMED = {
     "_flatten_layers": lambda patch: patch.delattr(keras.layers.Layer, "_flatten_layers"),
-    "_trainable_variables": lambda patch: patch.setattr(
-        keras.layers.Layer, "_trainable_variables", NOTHING, raising=False
-    ),
     "_dtype_policy": lambda patch: patch.setattr(_keras_internals, "DTYPE_POLICY", "_policy"),
     "_convert_inputs_to_tensors": lambda patch: patch.setattr(
         _keras_internals, "INPUT_CASTS", "_casts"
     ),
     "_functional": lambda patch: patch.setattr(_keras_internals, "functional", lambda x: x),
+    "get_keras_mask": lambda patch: patch.delattr(keras.src.backend, "get_keras_mask"),
     "_compile_loss": lambda patch: patch.setattr(
         keras.Model, "_compile_loss", NOTHING, raising=False
     ),

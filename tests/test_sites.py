@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers, ops
 from oracle import DEEP, affine, as_float64, assert_measured, names, predict, randomize
 
-from keras_bnact import BoundedBlock, measure
+from keras_bnact import BoundedBlock, measure, measure_gradients
 from keras_bnact.models import VGG16
 
 
@@ -125,6 +125,115 @@ def test_channels_in_the_first_axis(rng):
     assert_measured(layer, a, affine(model.layers[1], a))
 
 
+def test_functions_in_a_functional_model(rng):
+    inputs = keras.Input((6, 6, 3))
+    x = layers.Conv2D(4, 3, name="conv")(inputs)
+    x = ops.tanh(layers.BatchNormalization(name="before")(x))
+    x = layers.BatchNormalization(name="after")(x)
+    x = keras.activations.relu(x, max_value=0.5)
+    inner = keras.Model(inputs, keras.activations.softsign(x * 2.0), name="inner")
+    again = keras.Input((6, 6, 3))
+    model = keras.Model(again, keras.activations.softmax(inner(again)))
+    for name in ("before", "after"):
+        randomize(inner.get_layer(name), rng)
+    x = rng.normal(size=(12, 6, 6, 3)).astype("float32")
+    tanh, relu, softsign = measured = measure(model, x, layers="*", batch_size=5)
+    assert [layer.activation for layer in measured] == ["tanh", "relu", "softsign"]
+    assert all(layer.name.startswith("inner/") for layer in measured)
+    norm = inner.get_layer("after")
+    a = np.tanh(as_float64(keras.Model(inputs, inner.get_layer("before").output)(x)))
+    assert_measured(tanh, a, affine(norm, a), **DEEP)
+    a = np.clip(affine(norm, a), 0.0, 0.5)
+    assert_measured(relu, a, bound=None, **DEEP)
+    assert_measured(softsign, 2 * a / (1 + 2 * a), **DEEP)
+    model.compile(loss="mse")
+    gradients = measure_gradients(model, (x, np.zeros((12, 4, 4, 4))), layers="*tanh*")
+    assert gradients[0].input == pytest.approx(np.abs(x).mean(), rel=1e-5)
+    assert gradients[0].activation_gradient > 0
+
+
+@keras.saving.register_keras_serializable("tests")
+class Gated(layers.Layer):
+    def __init__(self, **keywords):
+        super().__init__(**keywords)
+        self.dense = layers.Dense(4, activation="tanh", name="dense")
+
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+
+    def call(self, inputs):
+        return ops.sigmoid(inputs) * self.dense(inputs)
+
+
+def test_what_is_not_seen_is_said():
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4)),
+            layers.GRU(4, return_sequences=True, name="gru"),
+            Gated(name="gated"),
+            layers.BatchNormalization(),
+            layers.TimeDistributed(layers.Dense(3, activation="tanh"), name="distributed"),
+            layers.Activation("tanh", name="hidden"),
+            layers.BatchNormalization(),
+            layers.Dense(2, activation="tanh", name="last"),
+        ]
+    )
+    measured = measure(model, np.zeros((2, 4, 4)))
+    assert [layer.name for layer in measured] == ["hidden"]
+    assert measured.left_out == {
+        "gru": "in a loop over time steps",
+        "Gated": "what its own code calls beside layers",
+        "distributed": "in a loop over time steps",
+        "gated/dense": "dense without batch normalization",
+        "last": "dense without batch normalization",
+    }
+    assert str(measured).endswith(
+        "not measured: gru, distributed (in a loop over time steps)\n"
+        "not measured: Gated (what its own code calls beside layers)\n"
+        "not measured: gated/dense, last (dense without batch normalization)"
+    )
+    # What the caller has chosen not to measure is no news.
+    chosen = measure(model, np.zeros((2, 4, 4)), layers="hidden")
+    assert "last" not in chosen.left_out
+    only = keras.Sequential([keras.Input((4, 4)), layers.LSTM(3, name="lstm")])
+    with pytest.raises(ValueError, match=r"not seen is lstm, in a loop over time steps\.$"):
+        measure(only, np.zeros((2, 4, 4)))
+
+
+@pytest.mark.tensorflow
+def test_layers_in_functions_that_are_traced_apart():
+    class Whole(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.hidden = layers.Dense(4, activation="tanh", name="hidden")
+
+        def call(self, inputs):
+            return self.hidden(inputs)
+
+    class Traced(Whole):
+        call = tf.function(Whole.call)
+
+    class Part(layers.Layer):
+        def __init__(self):
+            super().__init__(name="part")
+            self.hidden = layers.Dense(4, activation="tanh", name="hidden")
+
+        @tf.function
+        def call(self, inputs):
+            return self.hidden(inputs)
+
+    x = np.ones((2, 3), "float32")
+    model = Traced()
+    model(x)
+    with pytest.raises(ValueError, match=r"traced by itself, .* take tf\.function"):
+        measure(model, x)
+    model = keras.Sequential([Part(), layers.Dense(2, activation="tanh", name="last")])
+    model(x)
+    measured = measure(model, x)
+    assert [layer.name for layer in measured] == ["last"]
+    assert measured.left_out["part"] == "in a function that is traced by itself"
+
+
 def test_layers_inside_a_loop_are_passed_over():
     model = keras.Sequential(
         [
@@ -239,12 +348,6 @@ def test_mistakes(rng):
         measure(model, x, layers=["hidden", "conv*"])
     with pytest.raises(ValueError, match="holds no batch"):
         measure(model, x[:0])
-    with pytest.raises(ValueError, match=r"\[3, 4\]"):
-        measure(model, (x, x[:3]))
-    with pytest.raises(ValueError, match="got int"):
-        measure(model, 7)
-    with pytest.raises(ValueError, match=r"takes 1 inputs.*has 2"):
-        measure(model, [x, x])
     with pytest.raises(ValueError, match="has no end"):
         measure(model, tf.data.Dataset.from_tensors(x).repeat())
     with pytest.raises(ValueError, match="got str"):

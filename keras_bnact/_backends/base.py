@@ -94,9 +94,10 @@ class Backend(abc.ABC):
         """
 
     def state_restored(self, model: keras.Model) -> contextlib.AbstractContextManager:
-        """A block at whose end the model's state is as it was: all but its trainable weights.
+        """A block at whose end the model's variables are as they were, those of each replica.
 
-        That is moving statistics, seeds and metrics, of each replica.
+        That is moving statistics, seeds, metrics, and weights: spectral normalization assigns its
+        kernel in the forward pass.
         """
         return contextlib.nullcontext()
 
@@ -114,11 +115,9 @@ class Backend(abc.ABC):
 
 
 def state(model: keras.Model) -> list[keras.Variable]:
-    """What running a model in training changes: all variables but weights, also frozen ones."""
-    weights = {
-        id(weight)
-        for layer in _keras_internals.layers(model)
-        for weight in _keras_internals.own_trainable_weights(layer)
-    }
-    variables = [v for v in model.non_trainable_variables if id(v) not in weights]
-    return variables + model.metrics_variables
+    """What running a model may change: also weights, which some layers assign."""
+    layers = _keras_internals.layers(model)
+    # Keras does not count a recurrent layer's among its variables.
+    states = keras.tree.flatten([getattr(layer, "states", None) for layer in layers])
+    states = [state for state in states if isinstance(state, keras.Variable)]
+    return model.variables + model.metrics_variables + states

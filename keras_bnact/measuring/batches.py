@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,11 +16,13 @@ def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[An
         data: A `tf.data.Dataset`, a `keras.utils.PyDataset`, a data loader or a generator of
             batches, or a list of batches `(x, y)`; or arrays with as many examples each: one, a
             list or dict of several inputs, or a tuple `(x, y)` or `(x, y, sample_weight)` of those.
+            Arrays are those of NumPy or the backend, also sparse ones, of numbers or text, and
+            pandas' tables. An optional input may be None.
         batch_size: Examples a batch of arrays, 1 or more.
         steps: Stop after so many batches. Default: all there are.
 
     Returns:
-        An iterator over batches: arrays or tensors, nested as in `data`.
+        An iterator over batches: dense arrays or tensors, nested as in `data`, and None.
 
     Raises:
         ValueError: For anything else, data without end and no `steps`, a batch size or `steps`
@@ -33,8 +36,13 @@ def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[An
     [2, 2, 1]
     """
     check(data, batch_size, steps)
-    filled = (batch for batch in _all(data, batch_size) if len(keras.tree.flatten(batch)[0]))
-    return itertools.islice(filled, steps)
+    dense = (keras.tree.map_structure(_dense, batch) for batch in _all(data, batch_size))
+    return itertools.islice((batch for batch in dense if examples(batch)), steps)
+
+
+def examples(batch: Any) -> int:
+    """How many examples a batch of `batches` holds."""
+    return next(len(leaf) for leaf in keras.tree.flatten(batch) if leaf is not None)
 
 
 def check(data: Any, batch_size: int, steps: int | None = None) -> None:
@@ -77,12 +85,42 @@ def _all(data: Any, batch_size: int) -> Iterator[Any]:
     if _arrays(data):
         yield from _slices(data, batch_size)
         return
-    if not hasattr(data, "__iter__"):
+    if not hasattr(data, "__iter__") or isinstance(data, str | bytes | os.PathLike | dict):
         raise ValueError(
             f"Give data as a tf.data.Dataset, a PyDataset, batches to iterate over, or arrays; "
-            f"got {type(data).__name__}."
+            f"got {_described(data)}."
         )
     yield from data
+
+
+def _described(data: Any) -> str:
+    if isinstance(data, dict):
+        return f"a dict of {', '.join(sorted({type(value).__name__ for value in data.values()}))}"
+    is_file = isinstance(data, str | os.PathLike)
+    return f"{type(data).__name__} {os.fspath(data)!r}" if is_file else type(data).__name__
+
+
+def _dense(leaf: Any) -> Any:
+    """An array or tensor of what stands for one; None stays None."""
+    if leaf is None:
+        return None
+    if hasattr(leaf, "to_numpy"):
+        # pandas' tables; what has one axis is a column of them, as for Keras.
+        leaf = leaf.to_numpy()
+        leaf = leaf[:, None] if leaf.ndim == 1 else leaf
+    elif hasattr(leaf, "toarray"):
+        leaf = leaf.toarray()
+    elif hasattr(leaf, "todense"):
+        leaf = leaf.todense()
+    elif hasattr(leaf, "dense_shape"):
+        leaf = keras.ops.convert_to_tensor(leaf, sparse=False)
+    if not _has_examples(leaf):
+        raise ValueError(
+            f"A batch of the data holds {type(leaf).__name__}, where arrays are taken whose first "
+            "axis is that of the examples: give numpy.asarray(...) of nested lists, and a list of "
+            "several inputs as a tuple (inputs,)."
+        )
+    return leaf
 
 
 def _endless(data: Any) -> bool:
@@ -97,11 +135,19 @@ def _arrays(data: Any) -> list[Any]:
     if isinstance(data, list) and any(isinstance(part, list | tuple | dict) for part in data):
         return []
     leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
-    return leaves if all(hasattr(leaf, "shape") for leaf in leaves) else []
+    return leaves if all(map(_has_examples, leaves)) else []
+
+
+def _has_examples(leaf: Any) -> bool:
+    return hasattr(leaf, "shape") and len(leaf.shape) > 0
 
 
 def _slices(data: Any, batch_size: int) -> Iterator[Any]:
-    lengths = {len(array) for array in _arrays(data)}
+    # TensorFlow's sparse tensors have no slices.
+    data = keras.tree.map_structure(
+        lambda array: _dense(array) if hasattr(array, "dense_shape") else array, data
+    )
+    lengths = {array.shape[0] for array in _arrays(data)}
     if len(lengths) > 1:
         raise ValueError(
             f"The arrays hold different numbers of examples: {sorted(lengths)}; give as many "
@@ -112,9 +158,14 @@ def _slices(data: Any, batch_size: int) -> Iterator[Any]:
         data = (data,)
     for begin in range(0, lengths.pop(), batch_size):
         yield keras.tree.map_structure(
-            lambda array, begin=begin: None if array is None else array[begin : begin + batch_size],
+            lambda array, begin=begin: None if array is None else _rows(array, begin, batch_size),
             data,
         )
+
+
+def _rows(array: Any, begin: int, number: int) -> Any:
+    # In a table of pandas a slice of numbers may mean labels.
+    return getattr(array, "iloc", array)[begin : begin + number]
 
 
 def number_of_batches(data: Any, batch_size: int, steps: int | None = None) -> int | None:
@@ -136,7 +187,7 @@ def number_of_batches(data: Any, batch_size: int, steps: int | None = None) -> i
     if isinstance(data, keras.utils.PyDataset):
         number = data.num_batches
     elif _arrays(data):
-        number = math.ceil(len(_arrays(data)[0]) / batch_size)
+        number = math.ceil(_arrays(data)[0].shape[0] / batch_size)
     else:
         try:
             number = len(data)

@@ -13,18 +13,20 @@ from keras import ops
 
 from keras_bnact import _backends, statistics
 from keras_bnact.measuring.batches import batches, inputs, number_of_batches
-from keras_bnact.measuring.histograms import Histogram
+from keras_bnact.measuring.histograms import Histogram, checked
 from keras_bnact.measuring.layer_names import patterns
+from keras_bnact.measuring.model_inputs import model_inputs
 from keras_bnact.measuring.programs import (
+    Signature,
     check_built,
     forward,
     programs,
     watched,
 )
 from keras_bnact.measuring.progress import Progress
-from keras_bnact.measuring.sites import Site, find, select
-from keras_bnact.measuring.sums import affine, moments, sums
-from keras_bnact.measuring.watching import Watch
+from keras_bnact.measuring.sites import Site, find, left_out, select, with_channel_axis
+from keras_bnact.measuring.sums import Elements, moments
+from keras_bnact.measuring.watching import OWN_CODE, Watch, has_own_code
 from keras_bnact.statistics import ChannelMoments, ModelStatistics
 
 
@@ -36,16 +38,19 @@ def measure(
     batch_size: int = 128,
     steps: int | None = None,
     verbose: str | int = "auto",
+    channel_axis: int | None = None,
 ) -> ModelStatistics:
     """Saturation, asymmetric saturation and sparsity of a model's layers, in one pass.
 
     Measured is every activation of the model at inference: that of each `BoundedBlock`, each
-    activation layer (`Activation`, `ReLU`, `LeakyReLU`, `PReLU`, `ELU`) and each `activation`
-    argument (of Conv, Dense, ...), in Sequential, functional, nested and subclassed models. The
-    block's output is that of the batch normalization that follows directly, if one does, else
-    the activation's. Linear and softmax activations are not measured, nor can a function that a
-    layer's code calls (a bare `ops.tanh`) or a layer inside a loop (an RNN's) be seen. A layer
-    called twice gives two rows, `name` and `name#2`.
+    activation layer (`Activation`, `ReLU`, `LeakyReLU`, `PReLU`, `ELU`), each `activation`
+    argument (of Conv, Dense, ...) and each function of `keras.activations` in a functional model's
+    graph, in Sequential, functional, nested and subclassed models. The block's output is that of
+    the batch normalization that follows directly, if one does, else the activation's. Linear and
+    softmax activations are not measured, nor can a function that a layer's own code calls (a bare
+    `ops.tanh`) or a layer inside a loop (an RNN's) be seen: the result's `left_out` names what may
+    be missed. A layer called twice gives two rows, `name` and `name#2`. Padding, as Keras' masks
+    tell it, does not count.
 
     The formulas are those of `keras_bnact.statistics`; an activation with no (known) bound is
     measured relative to each channel's largest absolute value. The model stays as it is. It is
@@ -70,6 +75,8 @@ def measure(
         steps: Measure at most so many batches. Default: all.
         verbose: 1 shows a progress bar, 0 none, `"auto"` (default) one on a terminal once three
             seconds have passed.
+        channel_axis: Axis of the channels of those activations of which no layer tells it. By
+            default they are refused in a model that has channels elsewhere than last.
 
     Returns:
         A `keras_bnact.statistics.ModelStatistics`: a list of `LayerStatistics` that prints as
@@ -77,8 +84,9 @@ def measure(
 
     Raises:
         ValueError: For another backend, a model that is not built or has nothing to measure, a
-            name that matches no layer, data without a batch or without end, and batch
-            normalization that is always called with `training=True`.
+            name that matches no layer, data without a batch or without end or of a shape that the
+            model does not take, an axis of channels that is not known, and batch normalization
+            that is always called with `training=True`.
 
     Example:
 
@@ -93,8 +101,8 @@ def measure(
     """
     check_built(model)
     backend = _backends.current()
-    chosen, histograms = patterns(layers), tuple(histograms)
-    stream = map(inputs, batches(data, batch_size, steps))
+    chosen, histograms = patterns(layers), checked(histograms)
+    stream = (model_inputs(model, inputs(b)) for b in batches(data, batch_size, steps))
     progress = Progress(verbose, number_of_batches(data, batch_size, steps))
     common: _Common | None = None
     totals: _Totals | None = None
@@ -102,8 +110,8 @@ def measure(
         for program, batch in programs(
             model,
             stream,
-            ("measure", chosen, histograms),
-            lambda specs: _Program(model, specs, chosen, histograms),
+            ("measure", chosen, histograms, channel_axis),
+            lambda signature: _Program(model, signature, chosen, histograms, channel_axis),
         ):
             common = common or program.begin(batch, backend.replicas_agree(model))
             result = program.run(batch, common)
@@ -165,12 +173,14 @@ class _Program:
     def __init__(
         self,
         model: keras.Model,
-        specs: Any,
+        signature: Signature,
         layers: Sequence[str] | None,
         histograms: tuple[Histogram, ...],
+        channel_axis: int | None,
     ):
         backend = _backends.current()
         self.layers: list[_Layer] = []
+        self.left_out: dict[str, str] = {}
         self.replicas = backend.replicas(model)
         watch = Watch(backend.scope)
         # Weak, so that a program does not keep the model alive that it is kept for.
@@ -178,8 +188,13 @@ class _Program:
 
         def sites(batch):
             with backend.model_dtypes(), watch.recording() as recording:
-                forward(reference(), batch, training=False)
-            return select(find(recording), layers)
+                forward(reference(), signature.nested(batch), training=False)
+            found = find(recording, training=False)
+            chosen = select(found, layers)
+            self.left_out = left_out(recording, found, chosen, by_default=layers is None)
+            if has_own_code(reference()):
+                self.left_out[type(reference()).__name__] = OWN_CODE
+            return [with_channel_axis(site, channel_axis) for site in chosen]
 
         def lay_out(batch):
             self.layers = _lay_out(sites(batch), histograms)
@@ -187,14 +202,12 @@ class _Program:
         def step(batch, spans, largest_batch):
             results, counts = [], {}
             for site, layer in zip(sites(batch), self.layers, strict=True):
-                x = ops.moveaxis(site.outputs, site.channel_axis, -1)
-                slope, offset = affine(site.normalization, x.shape[-1])
-                results.append(sums(site, x, slope, offset, largest_batch))
+                elements = Elements(site)
+                results.append(elements.sums(largest_batch))
                 for histogram in layer.histograms:
                     number = len(counts)
-                    output = slope * ops.cast(x, "float64") + offset
-                    counts[f"counts {number}"] = histogram.count(
-                        x, output, spans[number, 0], spans[number, 1]
+                    counts[f"counts {number}"] = elements.counts(
+                        histogram, spans[number, 0], spans[number, 1]
                     )
             return counts | {
                 key: ops.concatenate([result[key] for result in results], axis=-1)
@@ -202,12 +215,13 @@ class _Program:
             }
 
         within = functools.partial(watched, watch)
+        specs = signature.specs
         backend.trace(lay_out, within, model, specs)
         self._run = backend.compile(step, within, model, specs, *self._common(1, True).arrays())
 
-    def begin(self, batch: Any, shared: bool) -> _Common:
+    def begin(self, batch: Sequence[Any], shared: bool) -> _Common:
         """What all batches have in common, from the first: it tells what histograms span."""
-        examples = len(keras.tree.flatten(batch)[0])
+        examples = len(batch[0])
         common = self._common(-(-examples // (self.replicas if shared else 1)), shared)
         if not len(common.spans):
             return common
@@ -228,7 +242,7 @@ class _Program:
         histograms = sum(len(layer.histograms) for layer in self.layers)
         return _Common(np.tile([0.0, 1.0], (histograms, 1)), largest_batch, shared)
 
-    def run(self, batch: Any, common: _Common) -> _Totals:
+    def run(self, batch: Sequence[Any], common: _Common) -> _Totals:
         """The results of one batch, of all replicas together."""
         return functools.reduce(
             operator.add,
@@ -246,13 +260,16 @@ class _Program:
         """The statistics, from all batches."""
         counts = zip(totals.counts, spans, strict=True)
         return ModelStatistics(
-            _summarize(
-                layer,
-                totals.moments[layer.channels],
-                totals.affine[:, layer.channels],
-                [next(counts) for _ in layer.histograms],
-            )
-            for layer in self.layers
+            (
+                _summarize(
+                    layer,
+                    totals.moments[layer.channels],
+                    totals.affine[:, layer.channels],
+                    [next(counts) for _ in layer.histograms],
+                )
+                for layer in self.layers
+            ),
+            self.left_out,
         )
 
 
@@ -287,6 +304,8 @@ def _summarize(
     affine: np.ndarray,
     counts: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> statistics.LayerStatistics:
+    if not moments.count.any():
+        raise ValueError(f"All of '{layer.name}' is padding: the data holds nothing to measure.")
     with np.errstate(all="ignore"):
         ends = affine[0] * np.stack([moments.minimum, moments.maximum]) + affine[1]
     return statistics.summarize(

@@ -11,9 +11,11 @@ import numpy as np
 from keras import ops
 
 from keras_bnact import _backends, _keras_internals, records
-from keras_bnact.measuring.batches import batches
+from keras_bnact.measuring.batches import batches, examples
 from keras_bnact.measuring.layer_names import patterns
+from keras_bnact.measuring.model_inputs import model_inputs
 from keras_bnact.measuring.programs import (
+    Signature,
     check_built,
     forward,
     programs,
@@ -158,13 +160,16 @@ def measure_gradients(
     stream = (
         _with_labels(model, batch)
         for batch in batches(data, batch_size, steps)
-        if _examples(batch) >= replicas
+        if examples(batch) >= replicas
     )
     with backend.state_restored(model):
         for program, batch in programs(
-            model, stream, ("gradients", chosen), lambda specs: _Program(model, specs, chosen)
+            model,
+            stream,
+            ("gradients", chosen),
+            lambda signature: _Program(model, signature, chosen),
         ):
-            sizes.append(_examples(batch))
+            sizes.append(examples(batch))
             results.append(program.run(batch, sizes[-1], _loss_scale(model)))
     if not results:
         enough = f", of {replicas} examples or more for {replicas} replicas" * (replicas > 1)
@@ -179,13 +184,10 @@ def measure_gradients(
     )
 
 
-def _examples(batch: Any) -> int:
-    return len(keras.tree.flatten(batch)[0])
-
-
 def _with_labels(model: keras.Model, batch: Any) -> tuple[Any, ...]:
     """`(x, y)` or `(x, y, sample_weight)`; `(x,)` for a model whose loss needs no labels."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    x = model_inputs(model, x)
     if y is None and _keras_internals.compiled_loss(model) is not None:
         raise ValueError("The data holds no labels for the loss: give (x, y).")
     return tuple(part for part in (x, y, sample_weight) if part is not None)
@@ -194,7 +196,7 @@ def _with_labels(model: keras.Model, batch: Any) -> tuple[Any, ...]:
 class _Program:
     """A model's forward and backward pass, compiled."""
 
-    def __init__(self, model: keras.Model, specs: Any, layers: Sequence[str] | None):
+    def __init__(self, model: keras.Model, signature: Signature, layers: Sequence[str] | None):
         backend = _backends.current()
         self.names: list[str] = []
         replicas = backend.replicas(model)
@@ -203,50 +205,51 @@ class _Program:
         reference = weakref.ref(model)
 
         def loss_and_sites(batch, perturb):
-            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(signature.nested(batch))
             with backend.model_dtypes():
                 with watch.recording(perturb) as recording:
                     outputs = forward(reference(), x, training=True)
                 loss = reference().compute_loss(x, y, outputs, sample_weight)
-            return loss, [site for site in select(find(recording), layers) if site.layer]
+            sites = select(find(recording, training=True), layers)
+            return loss, [site for site in sites if site.layer]
 
         def find_names(batch):
             _, sites = loss_and_sites(batch, lambda x: x)
             self.names = [site.name for site in sites]
 
-        def scaled_loss(batch, examples, scale, perturb):
+        def scaled_loss(batch, number, scale, perturb):
             loss, sites = loss_and_sites(batch, perturb)
             # Keras' loss is the mean over a replica's share, divided by the number of replicas.
-            share = ops.shape(keras.tree.flatten(batch)[0])[0]
-            loss *= replicas * ops.cast(share, loss.dtype) / ops.cast(examples, loss.dtype)
+            share = ops.shape(batch[0])[0]
+            loss *= replicas * ops.cast(share, loss.dtype) / ops.cast(number, loss.dtype)
             targets = [[site.inputs, *kernels(site.layer)] for site in sites]
             return loss * scale, [site.layer_inputs for site in sites], targets
 
-        def step(batch, examples, scale):
+        def step(batch, number, scale):
             inputs, gradients = backend.gradients(
-                functools.partial(scaled_loss, batch, examples, scale), reference()
+                functools.partial(scaled_loss, batch, number, scale), reference()
             )
             outputs = {"input": [], "activation": [], "weight": []}
             for layer_inputs, (of_activation, *of_kernels) in zip(inputs, gradients, strict=True):
-                outputs["input"].append(_sum_and_count([layer_inputs], 1.0))
+                outputs["input"].append(_sum_and_count(keras.tree.flatten(layer_inputs), 1.0))
                 outputs["activation"].append(_sum_and_count([of_activation], scale))
                 of_kernels = [backend.sum_over_replicas(g) for g in of_kernels]
                 outputs["weight"].append(_sum_and_count(of_kernels, scale))
             return {name: ops.stack(rows) for name, rows in outputs.items()}
 
         within = functools.partial(watched, watch)
-        backend.trace(find_names, within, model, specs)
+        backend.trace(find_names, within, model, signature.specs)
         if not self.names:
             raise ValueError(
                 "None of the measured activations has a weight layer before it, directly or with "
                 "batch normalization in between."
             )
         arguments = (np.int32(1), _loss_scale(model))
-        self._run = backend.compile(step, within, model, specs, *arguments)
+        self._run = backend.compile(step, within, model, signature.specs, *arguments)
 
-    def run(self, batch: Any, examples: int, scale: np.float32) -> np.ndarray:
+    def run(self, batch: Sequence[Any], number: int, scale: np.float32) -> np.ndarray:
         """The means of one batch, a row for each layer in the order of `GRADIENT_STATISTICS`."""
-        results = self._run(batch, np.int32(examples), scale)
+        results = self._run(batch, np.int32(number), scale)
         total = {name: sum(result[name] for result in results) for name in results[0]}
         # Every replica has the sum of all replicas' weight gradients.
         total["weight"] = results[0]["weight"]

@@ -151,3 +151,24 @@ class Histogram:
             falling = slope[:, 0] < 0
             edges[falling], counts[falling] = edges[falling, ::-1], counts[falling, ::-1]
         return LayerHistogram(self.of, self._channels, edges, counts)
+
+
+def checked(histograms: Sequence[Histogram]) -> tuple[Histogram, ...]:
+    """The histograms as a tuple, which can be kept and compared.
+
+    Raises:
+        ValueError: For anything but histograms.
+
+    Example:
+
+    >>> from keras_bnact.measuring.histograms import Histogram, checked
+    >>> len(checked([Histogram("conv1")]))
+    1
+    """
+    for histogram in [histograms] if isinstance(histograms, str | Histogram) else histograms:
+        if not isinstance(histogram, Histogram) or histogram is histograms:
+            raise ValueError(
+                "Give histograms as a list of Histogram, such as [Histogram('conv1')]; got "
+                f"{histograms!r}."
+            )
+    return tuple(histograms)

@@ -19,6 +19,10 @@ def patterns(layers: str | Sequence[str] | None) -> tuple[str, ...] | None:
     """
     if layers is None:
         return None
+    if hasattr(layers, "shape"):
+        raise ValueError(
+            "Layers are chosen by name, as text; got an array: labels are part of the data, (x, y)."
+        )
     chosen = (layers,) if isinstance(layers, str) else tuple(layers)
     if not chosen:
         raise ValueError("Name the layers, or leave them to the default.")

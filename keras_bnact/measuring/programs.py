@@ -6,13 +6,13 @@ import functools
 import inspect
 import itertools
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
 
 from keras_bnact import _backends, _keras_internals
-from keras_bnact.measuring.watching import Watch
+from keras_bnact.measuring.watching import Watch, is_traced
 
 # For each model what it was made of, and by key what was compiled for that.
 _COMPILED: weakref.WeakKeyDictionary[keras.Model, tuple["_Parts", dict[Hashable, Any]]] = (
@@ -38,20 +38,22 @@ def compiled_once(model: keras.Model, key: Hashable, make: Callable[[], Any]) ->
 
 
 def programs(
-    model: keras.Model, stream: Iterable[Any], key: Hashable, make: Callable[[Any], Any]
-) -> Iterator[tuple[Any, Any]]:
-    """Each batch of a stream with what `make` gave for its `signature`, see `compiled_once`.
+    model: keras.Model, stream: Iterable[Any], key: Hashable, make: Callable[["Signature"], Any]
+) -> Iterator[tuple[Any, list[Any]]]:
+    """The arrays of each batch of a stream, with what `make` gave for its `Signature`.
 
-    Where the backend's programs take any length, lengths that have differed, in this stream or an
-    earlier one, may be any from then on.
+    See `compiled_once`. Where the backend's programs take any length, lengths that have differed,
+    in this stream or an earlier one, may be any from then on.
     """
     widest = compiled_once(model, (key, "signatures"), dict)
     for batch in stream:
-        specs = signature(batch)
+        arrays = [leaf for leaf in keras.tree.flatten(batch) if leaf is not None]
+        signature = Signature.of(batch)
         if _backends.current().any_length:
-            kind = str(keras.tree.map_structure(lambda spec: (len(spec.shape), spec.dtype), specs))
-            specs = widest[kind] = _widened(specs, widest.get(kind))
-        yield compiled_once(model, (key, str(specs)), functools.partial(make, specs)), batch
+            kind = signature.kind
+            signature = widest[kind] = signature.widened(widest.get(kind))
+        make_one = functools.partial(make, signature)
+        yield compiled_once(model, (key, str(signature)), make_one), arrays
 
 
 class _Parts:
@@ -91,38 +93,55 @@ class Spec:
     shape: tuple[int | None, ...]
     dtype: str
 
+    @classmethod
+    def of(cls, array: Any) -> "Spec":
+        kind = getattr(array.dtype, "kind", "")
+        dtype = "string" if kind in ("O", "S", "U") else array.dtype
+        return cls(tuple(array.shape), keras.backend.standardize_dtype(dtype))
 
-def signature(batch: Any) -> Any:
-    """The `Spec`s of a batch's arrays or tensors, in its nesting."""
-    return keras.tree.map_structure(
-        lambda array: Spec(tuple(array.shape), keras.backend.standardize_dtype(array.dtype)), batch
-    )
 
-
-def _widened(specs: Any, other: Any) -> Any:
-    """The same with None for the number of examples and for every length that has differed.
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """What a program is made for.
 
     Args:
-        specs: A batch's.
-        other: Those of earlier batches, in the same nesting, or None.
+        specs: Of a batch's arrays, in order.
+        nesting: The batch with their numbers in their place, and None where it has that.
     """
 
-    def widened(spec, old):
-        same = (a if a == b else None for a, b in zip(spec.shape, old.shape, strict=True))
-        return Spec((None, *itertools.islice(same, 1, None)), spec.dtype)
+    specs: list[Spec]
+    nesting: Any
 
-    return keras.tree.map_structure(widened, specs, specs if other is None else other)
+    @classmethod
+    def of(cls, batch: Any) -> "Signature":
+        numbers = itertools.count()
+        nesting = keras.tree.map_structure(lambda x: None if x is None else next(numbers), batch)
+        arrays = (leaf for leaf in keras.tree.flatten(batch) if leaf is not None)
+        return cls([Spec.of(array) for array in arrays], nesting)
+
+    @property
+    def kind(self) -> str:
+        """The same where lengths alone differ."""
+        return str((self.nesting, [(len(spec.shape), spec.dtype) for spec in self.specs]))
+
+    def widened(self, other: "Signature | None") -> "Signature":
+        """The same with None for the number of examples and every length that has differed."""
+
+        def spec(one, another):
+            same = (a if a == b else None for a, b in zip(one.shape, another.shape, strict=True))
+            return Spec((None, *itertools.islice(same, 1, None)), one.dtype)
+
+        return Signature(list(map(spec, self.specs, (other or self).specs)), self.nesting)
+
+    def nested(self, arrays: Sequence[Any]) -> Any:
+        """The batch of these arrays."""
+        return keras.tree.map_structure(
+            lambda number: None if number is None else arrays[number], self.nesting
+        )
 
 
 def forward(model: keras.Model, batch: Any, training: bool) -> Any:
     """The model's outputs, also if its `call` takes no `training`."""
-    expected = getattr(model, "inputs", None)
-    given = keras.tree.flatten(batch)
-    if expected and len(given) != len(expected):
-        raise ValueError(
-            f"Model '{model.name}' takes {len(expected)} inputs, and a batch of the data has "
-            f"{len(given)}. A list is taken for several inputs, not for batches."
-        )
     if "training" in inspect.signature(model.call).parameters:
         return model(batch, training=training)
     return model(batch)
@@ -139,6 +158,12 @@ def check_built(model: keras.Model) -> None:
         raise ValueError(
             f"Model '{model.name}' is not built: call it on a batch, or give it an input shape, "
             "before it is measured."
+        )
+    if is_traced(model.call):
+        raise ValueError(
+            f"The `call` of model '{model.name}' is a function that is traced by itself, in which "
+            "its layers are not seen: take tf.function or jax.jit off it; Keras compiles fit, "
+            "evaluate and predict."
         )
     _keras_internals.check()
 

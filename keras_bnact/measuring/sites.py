@@ -6,9 +6,10 @@ from typing import Any
 
 import keras
 
-from keras_bnact import activations
+from keras_bnact import _keras_internals, activations
+from keras_bnact.measuring.channel_axes import ChannelAxes
 from keras_bnact.measuring.layer_names import matches
-from keras_bnact.measuring.watching import Call, Recording
+from keras_bnact.measuring.watching import Call, Recording, path_name
 
 # At inference they give what they take, so that what follows them follows it directly.
 TRANSPARENT = (
@@ -23,6 +24,9 @@ TRANSPARENT = (
     keras.layers.Identity,
 )
 DENSE_LAYERS = (keras.layers.Dense, keras.layers.EinsumDense)
+# Why these are left out.
+DENSE = "dense without batch normalization"
+MASKED = "as Keras' mask tells it"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +43,8 @@ class Site:
         normalized: Whether batch normalization stands directly before or after.
         layer: The weight layer before the activation, or None.
         layer_inputs: What that layer took, or None.
-        channel_axis: Of `outputs`.
+        channel_axis: Of `outputs`; None where no layer tells it.
+        mask: Keras' of `outputs`, which is True where it is no padding; or None.
     """
 
     name: str
@@ -52,17 +57,51 @@ class Site:
     normalized: bool
     layer: keras.layers.Layer | None
     layer_inputs: Any
-    channel_axis: int
+    channel_axis: int | None
+    mask: Any
 
 
-def find(recording: Recording) -> list[Site]:
-    """The activations that were called, in order."""
-    finder = _Finder(recording)
-    return [
+def find(recording: Recording, training: bool) -> list[Site]:
+    """The activations that were called, in order.
+
+    Args:
+        recording: Of a model's pass.
+        training: Whether the model was called so: then what is random in training alone counts as
+            what it is at inference.
+
+    Raises:
+        ValueError: Where there is none.
+    """
+    finder = _Finder(recording, training)
+    sites = [
         finder.site(position)
         for position, call in enumerate(recording.calls)
         if call.activation is not None
     ]
+    if not sites:
+        unseen = "".join(f"; not seen is {name}, {why}" for name, why in recording.unseen.items())
+        raise ValueError(
+            "This model has no activation that can be measured: BoundedBlock, an activation layer, "
+            f"a layer's `activation` argument or keras.ops in a functional model{unseen}."
+        )
+    return sites
+
+
+def left_out(
+    recording: Recording, sites: Sequence[Site], chosen: Sequence[Site], by_default: bool
+) -> dict[str, str]:
+    """What of a model is not measured, though nobody asked for that, with the reason.
+
+    Args:
+        recording: Of its pass.
+        sites: All of its activations.
+        chosen: Those that are measured.
+        by_default: Whether they were chosen by default.
+    """
+    names = {site.name for site in chosen}
+    dense = {site.name: DENSE for site in sites if by_default and site.name not in names}
+    padding = {f"padding in {site.name}": MASKED for site in chosen if site.mask is not None}
+    return recording.unseen | dense | padding
 
 
 def select(sites: Sequence[Site], patterns: Sequence[str] | None) -> list[Site]:
@@ -79,13 +118,8 @@ def select(sites: Sequence[Site], patterns: Sequence[str] | None) -> list[Site]:
         Some of the sites, in their order.
 
     Raises:
-        ValueError: For a pattern that matches nothing, or where nothing can be measured.
+        ValueError: For a pattern that matches nothing.
     """
-    if not sites:
-        raise ValueError(
-            "This model has no activation that can be measured: BoundedBlock, an activation layer "
-            "or a layer's `activation` argument; a function called in a layer's code is not seen."
-        )
     if patterns is None:
         some_normalized = any(site.normalized for site in sites)
         return [
@@ -102,28 +136,54 @@ def select(sites: Sequence[Site], patterns: Sequence[str] | None) -> list[Site]:
     return [site for site in sites if matches(site.name, patterns)]
 
 
-def kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
+def with_channel_axis(site: Site, axis: int | None) -> Site:
+    """The site with a known axis of channels: its own, or else the one that is given.
+
+    Raises:
+        ValueError: Where neither is known, or that is no axis of channels.
+    """
+    if site.channel_axis is not None:
+        return site
+    rank = len(site.outputs.shape)
+    if axis is None:
+        raise ValueError(
+            f"Which axis of '{site.name}', of shape {tuple(site.outputs.shape)}, is that of the "
+            "channels cannot be told from the layers around it: give `channel_axis`, such as 1 or "
+            "-1."
+        )
+    if axis % rank == 0 or not -rank <= axis < rank:
+        raise ValueError(
+            f"'{site.name}' has {rank} axes, the first that of the examples, and no axis of "
+            f"channels {axis}."
+        )
+    return dataclasses.replace(site, channel_axis=axis % rank)
+
+
+def kernels(layer: keras.Operation) -> list[keras.Variable]:
     """A layer's own weights without its biases: those with two or more axes."""
-    return [weight for weight in layer.weights if len(weight.shape) >= 2]
+    return [weight for weight in getattr(layer, "weights", ()) if len(weight.shape) >= 2]
 
 
 class _Finder:
     """Makes sites of recorded calls."""
 
-    def __init__(self, recording: Recording):
+    def __init__(self, recording: Recording, training: bool):
         self.calls, self.origin = recording.calls, recording.origin
         self.producers: dict[int, Call] = {}
         self.normalizations: dict[int, Call] = {}
         self.taken: dict[int, Any] = {}
         self.names: set[str] = set()
         for call in self.calls:
-            if isinstance(call.layer, TRANSPARENT) and call.inputs is not call.outputs:
+            random = call.training and not training
+            transparent = isinstance(call.layer, TRANSPARENT) and not random
+            if transparent and call.inputs is not call.outputs:
                 self.taken[id(self.origin(call.outputs))] = call.inputs
         for call in self.calls:
             # The innermost layer that gave a tensor ends first.
             self.producers.setdefault(self._key(call.outputs), call)
             if _is_normalization(call):
                 self.normalizations.setdefault(self._key(call.inputs), call)
+        self.axes = ChannelAxes(self.calls, self._key)
 
     def site(self, position: int) -> Site:
         call = self.calls[position]
@@ -147,11 +207,12 @@ class _Finder:
             normalized=normalization is not None,
             layer=weights.layer if weights else None,
             layer_inputs=weights.inputs if weights else None,
-            channel_axis=_channel_axis(
-                len(call.outputs.shape),
-                normalization.layer if normalization else None,
-                weights.layer if weights else None,
+            channel_axis=(
+                normalization.layer.axis % len(call.outputs.shape)
+                if normalization
+                else self.axes.of(call)
             ),
+            mask=self._mask(call),
         )
 
     def _key(self, tensor: Any) -> int:
@@ -163,23 +224,27 @@ class _Finder:
         call = self.producers.get(self._key(tensor))
         return call if call is not None and call.activation is None else None
 
+    def _mask(self, call: Call) -> Any:
+        # Keras gives a layer's outputs theirs after the call, others never.
+        masks = map(_keras_internals.mask, (call.outputs, call.inputs, self.origin(call.inputs)))
+        return next((mask for mask in masks if mask is not None), None)
+
     def _owner(self, position: int) -> Call | None:
         """The call of the layer whose `activation` this is, which ends after it."""
         path = _owner_path(self.calls[position])
         return next((c for c in self.calls[position + 1 :] if c.path == path), None)
 
     def _name(self, call: Call) -> str:
-        path = _owner_path(call)
-        name = path_name = "/".join(layer.name for layer in path)
+        name = path = path_name(_owner_path(call))
         repeats = 1
         while name in self.names:
             repeats += 1
-            name = f"{path_name}#{repeats}"
+            name = f"{path}#{repeats}"
         self.names.add(name)
         return name
 
 
-def _owner_path(call: Call) -> tuple[keras.layers.Layer, ...]:
+def _owner_path(call: Call) -> tuple[keras.Operation, ...]:
     """Up to the layer whose `activation` was called, or else to the layer itself."""
     path = call.path
     inside = len(path) > 1 and getattr(path[-2], "activation", None) is call.layer
@@ -200,12 +265,3 @@ def _bound(activation: Any) -> float | None:
         return activations.bound(activation)
     except ValueError:
         return None
-
-
-def _channel_axis(rank: int, normalization: Any, weight_layer: Any) -> int:
-    if normalization is not None:
-        return normalization.axis % rank
-    data_format = getattr(weight_layer, "data_format", None)
-    if data_format is None and weight_layer is None and rank == 4:
-        data_format = keras.config.image_data_format()
-    return 1 if data_format == "channels_first" else rank - 1

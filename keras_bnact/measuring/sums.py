@@ -4,14 +4,14 @@ Powers are summed of the activation less what its channel's first examples have 
 about their range: raw powers cancel in float32 where a channel saturates.
 """
 
-import functools
-import operator
-from typing import Any
+from typing import Any, cast
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_bnact import _backends
+from keras_bnact.measuring.histograms import Histogram
 from keras_bnact.measuring.sites import Site
 from keras_bnact.statistics import ChannelMoments
 
@@ -51,44 +51,131 @@ def _terms(
     return powers if output_scale is None else (*powers, abs(output_scale * z + output_offset))
 
 
-def sums(site: Site, x: Any, slope: Any, offset: Any, largest_batch: Any) -> dict[str, Any]:
-    """What `moments` takes, of one batch of one site."""
-    shift, scale = _standardisation(x)
-    vectors = shift, scale
-    if site.normalization is not None:
-        wide_shift, wide_scale = (ops.cast(vector, "float64") for vector in vectors)
-        output = slope / wide_scale, slope * wide_shift + offset
-        vectors += tuple(ops.cast(vector, "float32") for vector in output)
-    sums, minimum, maximum = _backends.current().channel_sums(_terms, x, vectors, largest_batch)
-    if site.normalization is None:
-        sums = ops.concatenate([sums, sums[-1:]])
-    count = functools.reduce(
-        operator.mul, (ops.cast(length, "float64") for length in ops.shape(x)[:-1])
+class Elements:
+    """A batch of one activation, in its program: what it comes to.
+
+    Padding, where Keras' mask tells it, is replaced by its channel's shift; what that adds to sums
+    and counts is then taken off again. So no backend needs sums of a part.
+
+    Args:
+        site: The activation.
+    """
+
+    def __init__(self, site: Site):
+        x = ops.moveaxis(site.outputs, cast(int, site.channel_axis), -1)
+        self.slope, self.offset = affine(site.normalization, x.shape[-1])
+        self.normalized = site.normalization is not None
+        if site.mask is None:
+            self.x, self.padding = x, None
+            self.shift, self.scale, *_ = _standardisation(x[:FIRST], None)
+            return
+        valid = _valid(site, x)
+        self.shift, self.scale, *self.extremes = _standardisation(x, valid)
+        number = ops.size(x) // x.shape[-1]
+        shares = ops.cast(number, "float64") / ops.cast(ops.size(valid), "float64")
+        self.padding = ops.sum(ops.cast(ops.logical_not(valid), "float64")) * shares
+        dtype = "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
+        self.x = ops.where(valid, ops.cast(x, dtype), ops.cast(self.shift, dtype))
+
+    def _outputs(self, x: Any) -> Any:
+        return self.slope * ops.cast(x, "float64") + self.offset
+
+    def sums(self, largest_batch: Any) -> dict[str, Any]:
+        """What `moments` takes."""
+        vectors = self.shift, self.scale
+        if self.normalized:
+            line = self.slope / ops.cast(self.scale, "float64"), self._outputs(self.shift)
+            vectors += tuple(ops.cast(vector, "float32") for vector in line)
+        sums, minimum, maximum = _backends.current().channel_sums(
+            _terms, self.x, vectors, largest_batch
+        )
+        if not self.normalized:
+            sums = ops.concatenate([sums, sums[-1:]])
+        count = ops.ones_like(sums[:1])
+        for length in ops.shape(self.x)[:-1]:
+            count = count * ops.cast(length, "float64")
+        sums = ops.concatenate([count, sums])
+        if self.padding is not None:
+            minimum, maximum = self.extremes
+            zero = ops.zeros_like(self.shift)
+            # Those of an element at the shift, as they are summed.
+            one = (
+                zero + 1.0,
+                zero,
+                zero,
+                zero,
+                abs(vectors[0]),
+                abs(vectors[-1 if self.normalized else 0]),
+            )
+            sums = sums - self.padding * ops.cast(ops.stack(one), "float64")
+        return {
+            "sums": sums,
+            "minimum": minimum,
+            "maximum": maximum,
+            "shift": self.shift,
+            "scale": self.scale,
+            "affine": ops.stack([self.slope, self.offset]),
+        }
+
+    def counts(self, histogram: Histogram, low: Any, high: Any) -> Any:
+        """How many elements are in each bin of each row of a histogram."""
+
+        def count(x):
+            return histogram.count(x, self._outputs(x), low, high)
+
+        counts = count(self.x)
+        if self.padding is not None:
+            padding = count(self.shift[None]) * ops.cast(self.padding, counts.dtype)
+            counts = counts - padding
+        return counts
+
+
+def _valid(site: Site, x: Any) -> Any:
+    """Keras' mask of a site, with axes of one to broadcast to `x`."""
+    mask = ops.cast(site.mask, "bool")
+    fits = len(mask.shape) < len(x.shape) and all(
+        one == other or None in (one, other)
+        for one, other in zip(mask.shape, x.shape[:-1], strict=False)
     )
-    return {
-        "sums": ops.concatenate([count * ops.ones_like(sums[:1]), sums]),
-        "minimum": minimum,
-        "maximum": maximum,
-        "shift": shift,
-        "scale": scale,
-        "affine": ops.stack([slope, offset]),
-    }
+    if not fits:
+        raise ValueError(
+            f"The mask of '{site.name}' has shape {tuple(mask.shape)}, which tells no padding of "
+            f"an activation of shape {tuple(site.outputs.shape)}: name the other layers to measure."
+        )
+    for _ in range(len(x.shape) - len(mask.shape)):
+        mask = ops.expand_dims(mask, -1)
+    return mask
 
 
-def _standardisation(x: Any) -> tuple[Any, Any]:
-    """float32 vectors: the channels' means in the batch's first examples, and 1 over their ranges.
+def _standardisation(x: Any, valid: Any) -> tuple[Any, Any, Any, Any]:
+    """What channels are shifted and scaled by, and their extremes.
 
-    A range of 0, or of what is not finite, counts as 1. The scale is a power of two, so that
-    scaling rounds nothing.
+    Args:
+        x: Channels last.
+        valid: Where it is no padding, to broadcast to `x`; None for everywhere.
+
+    Returns:
+        float32 vectors, the channels' means and 1 over their ranges, and float64 minima and
+        maxima. A range of 0, or of what is not finite, counts as 1. The scale is a power of two,
+        so that scaling rounds nothing.
     """
     # In float64: roundings of a channel that hardly varies are alike, and add up.
-    first = ops.cast(x[:FIRST], "float64")
+    x = ops.cast(x, "float64")
     axes = tuple(range(len(x.shape) - 1))
-    spread = ops.max(first, axes) - ops.min(first, axes)
+    if valid is None:
+        low, high, mean = ops.min(x, axes), ops.max(x, axes), ops.mean(x, axes)
+    else:
+        infinity = ops.full_like(x, np.inf)
+        low = ops.min(ops.where(valid, x, infinity), axes)
+        high = ops.max(ops.where(valid, x, -infinity), axes)
+        share = ops.mean(ops.broadcast_to(ops.cast(valid, "float64"), ops.shape(x)), axes)
+        mean = ops.mean(ops.where(valid, x, ops.zeros_like(x)), axes)
+        mean = mean / ops.where(share > 0.0, share, ops.ones_like(share))
+    spread = high - low
     usable = ops.logical_and(ops.isfinite(spread), spread > 0.0)
     power = -ops.floor(ops.log2(ops.where(usable, spread, ops.ones_like(spread))))
     scale = ops.clip(ops.power(2.0, power), 1.0 / LARGEST_SCALE, LARGEST_SCALE)
-    return ops.cast(ops.mean(first, axes), "float32"), ops.cast(scale, "float32")
+    return ops.cast(mean, "float32"), ops.cast(scale, "float32"), low, high
 
 
 def moments(result: dict[str, np.ndarray]) -> ChannelMoments:
@@ -96,7 +183,8 @@ def moments(result: dict[str, np.ndarray]) -> ChannelMoments:
     shift, scale = result["shift"].astype("float64"), result["scale"].astype("float64")
     count, first, square, cube, absolute, output_absolute = result["sums"]
     with np.errstate(all="ignore"):
-        mean = first / count
+        # Of padding alone nothing is left.
+        mean = first / np.maximum(count, 1.0)
         return ChannelMoments(
             count=count,
             mean=shift + mean / scale,

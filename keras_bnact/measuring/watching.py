@@ -1,16 +1,17 @@
 """What a model's layers do, watched while the model is traced.
 
-Nothing of the model is rewritten. While `Watch.installed` lasts, its layers' `call` methods,
-function-valued `activation` attributes and conversions of inputs are wrapped on the instances, and
-put back however the block ends; in that time `Watch.recording` collects what the current thread
-calls.
+Nothing of the model is rewritten. While `Watch.installed` lasts, the `call` methods of its layers
+and of the operations in a functional model, function-valued `activation` attributes and conversions
+of inputs are wrapped on the instances, and put back however the block ends; in that time
+`Watch.recording` collects what the current thread calls.
 """
 
 import contextlib
 import copy
 import dataclasses
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -29,25 +30,31 @@ ACTIVATION_LAYERS = (
 LEFT_OUT = ("linear", "softmax", "log_softmax")
 # What these call is called once for every time step.
 LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
+# Why what is called is not measured.
+IN_A_LOOP = "in a loop over time steps"
+TRACED_APART = "in a function that is traced by itself"
+OWN_CODE = "what its own code calls beside layers"
 
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """One call of a layer, or of the function in a layer's `activation`.
+    """One call of a layer, of an operation, or of the function in a layer's `activation`.
 
     Args:
-        layer: The layer.
+        layer: The layer or operation.
         path: The layers around it, from the outside, and itself.
         activation: The function, or the layer where that is an activation; None for others.
         inputs, outputs: The first argument, and what came back.
+        tensors: All tensors among the arguments.
         training: The argument of that name, or None.
     """
 
-    layer: keras.layers.Layer
-    path: tuple[keras.layers.Layer, ...]
+    layer: keras.Operation
+    path: tuple[keras.Operation, ...]
     activation: Callable | None
     inputs: Any
     outputs: Any
+    tensors: tuple[Any, ...]
     training: bool | None
 
 
@@ -61,12 +68,14 @@ class Recording:
     Attributes:
         calls: In the order in which they ended.
         path: The layers that are being called now, from the outside.
+        unseen: Names of what was called and cannot be measured, with the reason.
     """
 
     def __init__(self, scope: Any, perturb: Callable[[Any], Any]):
         self.scope, self.perturb = scope, perturb
         self.calls: list[Call] = []
-        self.path: list[keras.layers.Layer] = []
+        self.path: list[keras.Operation] = []
+        self.unseen: dict[str, str] = {}
         # With what was made itself, whose id nothing else must get.
         self._origins: dict[int, tuple[Any, Any]] = {}
 
@@ -125,10 +134,13 @@ class Watch:
                     function = self._watched_function(layer, layer.activation)
                     replace(layer, "activation", function)
                 functional = _keras_internals.functional(layer)
-                # Other layers and models have none.
+                # Other layers and models have none of these.
                 casts = getattr(functional, _keras_internals.INPUT_CASTS, None)
                 if casts is not None:
                     replace(functional, _keras_internals.INPUT_CASTS, self._watched_casts(casts))
+                for operation in getattr(functional, "operations", ()):
+                    if not isinstance(operation, keras.layers.Layer):
+                        replace(operation, "call", self._watched_call(operation, operation.call))
             yield
 
     @contextlib.contextmanager
@@ -161,14 +173,18 @@ class Watch:
 
         return convert
 
-    def _watched_call(self, layer: keras.layers.Layer, function: Callable) -> Callable:
-        activation = layer if self._is_activation(layer) else None
+    def _watched_call(self, layer: keras.Operation, function: Callable) -> Callable:
+        activation = layer if self._is_activation(layer) else activation_of(layer)
 
         def call(*arguments, **keywords):
             recording = self._recording
             if recording is None:
                 return function(*arguments, **keywords)
             recording.path.append(layer)
+            if is_traced(function):
+                recording.unseen[path_name(recording.path)] = TRACED_APART
+            elif has_own_code(layer):
+                recording.unseen[type(layer).__name__] = OWN_CODE
             try:
                 return self._called(recording, layer, activation, function, arguments, keywords)
             finally:
@@ -179,7 +195,7 @@ class Watch:
     def _watched_function(self, layer: keras.layers.Layer, function: Callable) -> Callable:
         def activation(*arguments, **keywords):
             recording = self._recording
-            if recording is None or isinstance(layer, LOOPS):
+            if recording is None:
                 return function(*arguments, **keywords)
             return self._called(recording, layer, function, function, arguments, keywords)
 
@@ -190,11 +206,11 @@ class Watch:
         # The model itself is not among what it calls.
         path = tuple(recording.path) or (layer,)
         inputs = next(iter((*arguments, *keywords.values())), None)
-        if not hasattr(inputs, "shape") or self.scope() != recording.scope:
-            return function(*arguments, **keywords)
-        if any(isinstance(o, LOOPS) for o in path) or any(map(self._is_activation, path[:-1])):
+        if activation is not None and not self._is_seen(recording, path):
             activation = None
-        if activation is not None:
+        if self.scope() != recording.scope:
+            return function(*arguments, **keywords)
+        if activation is not None and hasattr(inputs, "shape"):
             inputs = recording.derive(recording.perturb(inputs), inputs)
             if arguments:
                 arguments = (inputs, *arguments[1:])
@@ -202,13 +218,28 @@ class Watch:
                 keywords = keywords | {next(iter(keywords)): inputs}
         outputs = function(*arguments, **keywords)
         if hasattr(outputs, "shape"):
-            if len(outputs.shape) < 2:
+            if len(outputs.shape) < 2 or not hasattr(inputs, "shape"):
                 activation = None
+            tensors = keras.tree.flatten([arguments, keywords])
+            tensors = tuple(tensor for tensor in tensors if hasattr(tensor, "shape"))
             training = keywords.get("training")
-            recording.calls.append(Call(layer, path, activation, inputs, outputs, training))
+            call = Call(layer, path, activation, inputs, outputs, tensors, training)
+            recording.calls.append(call)
         return outputs
 
-    def _is_activation(self, layer: keras.layers.Layer) -> bool:
+    def _is_seen(self, recording, path) -> bool:
+        """Whether the activation that is called now can be measured; notes where it cannot."""
+        loop = next((n for n, layer in enumerate(path) if isinstance(layer, LOOPS)), None)
+        if loop is not None:
+            recording.unseen[path_name(path[: loop + 1])] = IN_A_LOOP
+        elif self.scope() != recording.scope:
+            recording.unseen[path_name(path)] = TRACED_APART
+        else:
+            # Of an activation within another the outer one is measured.
+            return not any(map(self._is_activation, path[:-1]))
+        return False
+
+    def _is_activation(self, layer: keras.Operation) -> bool:
         known = isinstance(layer, ACTIVATION_LAYERS) or id(layer) in self._in_blocks
         return known and not _left_out(getattr(layer, "activation", None))
 
@@ -221,6 +252,33 @@ class Watch:
             and not self._is_activation(layer)
             and not _left_out(function)
         )
+
+
+def path_name(path: Iterable[keras.Operation]) -> str:
+    """A layer's name after those of the layers around it."""
+    return "/".join(layer.name for layer in path)
+
+
+def is_traced(function: Callable) -> bool:
+    """Whether it is a program, of `tf.function` or `jax.jit`, that runs without its Python code."""
+    return hasattr(function, "get_concrete_function") or hasattr(function, "lower")
+
+
+def has_own_code(layer: keras.Operation) -> bool:
+    """Whether what a layer or model calls is neither Keras' code nor ours."""
+    return type(layer).call.__module__.split(".")[0] not in ("keras", "keras_bnact")
+
+
+def activation_of(operation: keras.Operation) -> Callable | None:
+    """The function of `keras.activations` that an operation of a functional model is, or None."""
+    if isinstance(operation, keras.layers.Layer):
+        return None
+    kind = type(operation).__name__
+    # `HardTanh` is hard_tanh, and `ReLU` relu.
+    names = (re.sub(r"(?<!^)(?=[A-Z])", "_", kind).lower(), kind.lower())
+    functions = (getattr(keras.activations, name, None) for name in names)
+    function = next(filter(callable, functions), None)
+    return None if _left_out(function) else function
 
 
 def _left_out(activation: Any) -> bool:
