@@ -1,16 +1,17 @@
 """Bounded activation functions and their bounds.
 
-| name         | formula                    | bound  |
-| ---          | ---                        | ---    |
-| `tanh`       | `tanh(x)`                  | 1      |
-| `lecun_tanh` | `1.7159 * tanh(2 * x / 3)` | 1.7159 |
-| `softsign`   | `x / (1 + abs(x))`         | 1      |
-| `relu`       | `max(x, 0)`                | none   |
+| name         | formula                    | bounds          |
+| ---          | ---                        | ---             |
+| `tanh`       | `tanh(x)`                  | -1, 1           |
+| `lecun_tanh` | `1.7159 * tanh(2 * x / 3)` | -1.7159, 1.7159 |
+| `softsign`   | `x / (1 + abs(x))`         | -1, 1           |
+| `relu`       | `max(x, 0)`                | none            |
 
-The bound of an activation is the absolute value of its asymptotes.
+The bounds of an activation are its asymptotes, the lower and the upper one.
 """
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -102,16 +103,30 @@ _FUNCTIONS: dict[str, Callable] = {
     "softsign": softsign,
     "relu": relu,
 }
-_BOUNDS: dict[str, float | None] = {
-    "tanh": 1.0,
-    "lecun_tanh": LECUN_TANH_SCALE,
-    "softsign": 1.0,
+Bounds = tuple[float, float]
+
+_BOUNDS: dict[str, Bounds | None] = {
+    "tanh": (-1.0, 1.0),
+    "lecun_tanh": (-LECUN_TANH_SCALE, LECUN_TANH_SCALE),
+    "softsign": (-1.0, 1.0),
     "relu": None,
+}
+# Of functions that Keras and its backends have under these names.
+_BACKENDS = ("keras", "tensorflow", "jax", "torch")
+_THEIR_BOUNDS: dict[str, Bounds | None] = {
+    "erf": (-1.0, 1.0),
+    "hard_sigmoid": (0.0, 1.0),
+    "hard_tanh": (-1.0, 1.0),
+    "relu": None,
+    "sigmoid": (0.0, 1.0),
+    "softsign": (-1.0, 1.0),
+    "sparse_sigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
 }
 
 
 def names() -> tuple[str, ...]:
-    """Names that `get` and `bound` know: ours and the registered ones.
+    """Names that `get` and `bounds` know: ours and the registered ones.
 
     Returns:
         The names, ours first.
@@ -156,28 +171,30 @@ def get(activation: str | Callable) -> Callable:
         raise _unknown(activation) from None
 
 
-def bound(activation: Any) -> float | None:
-    """The absolute value of an activation's asymptotes, or None where it has none.
+def bounds(activation: Any) -> Bounds | None:
+    """An activation's asymptotes, or None where it has none.
 
     Args:
-        activation: A name, a function (ours, Keras' own or a registered one), or a layer:
-            its `activation` counts.
+        activation: A name, a function, or a layer: its `activation` counts. Known are ours and
+            the registered ones, and, of Keras and its backends (`keras.activations`,
+            `keras.ops`, `tf.nn`, `jax.nn`, `torch`), those named `tanh`, `hard_tanh`,
+            `softsign`, `erf`, `sigmoid`, `hard_sigmoid`, `sparse_sigmoid` and `relu`.
 
     Returns:
-        A positive number, or None for an activation that is known to be unbounded.
+        The lower and the upper one; None for an activation that is known to be unbounded.
 
     Raises:
-        ValueError: For an activation whose bound is not known; `register` it.
+        ValueError: For an activation whose bounds are not known; `register` it.
 
     Example:
 
     >>> import keras
     >>> from keras_bnact import activations
-    >>> activations.bound("lecun_tanh")
-    1.7159
-    >>> activations.bound(keras.layers.Dense(4, activation="softsign"))
-    1.0
-    >>> activations.bound("relu") is None
+    >>> activations.bounds("lecun_tanh")
+    (-1.7159, 1.7159)
+    >>> activations.bounds(keras.layers.Dense(4, activation="sigmoid"))
+    (0.0, 1.0)
+    >>> activations.bounds("relu") is None
     True
 
     Reference: equation 1 of the paper and Algorithm 2.
@@ -188,24 +205,34 @@ def bound(activation: Any) -> float | None:
     for name, function in _FUNCTIONS.items():
         if inner is function or inner == name:
             return _BOUNDS[name]
-    if getattr(inner, "__module__", "").startswith("keras."):
-        keras_name = getattr(inner, "__name__", type(inner).__name__.lower())
-        capped = getattr(inner, "max_value", None) is not None
-        if keras_name in ("tanh", "softsign", "relu") and not capped:
-            return _BOUNDS[keras_name]
+    their_name = inner if isinstance(inner, str) else _their_name(inner)
+    if their_name in _THEIR_BOUNDS:
+        return _THEIR_BOUNDS[their_name]
     raise _unknown(activation)
 
 
+def _their_name(function: Any) -> str | None:
+    """The name of a function or layer of Keras or a backend; None of what it does not tell all."""
+    module = getattr(function, "__module__", None) or ""
+    # PyTorch's functions have no module.
+    if getattr(function, "__qualname__", "").startswith("_VariableFunctions"):
+        module = "torch"
+    capped = getattr(function, "max_value", None) is not None
+    if module.split(".")[0] not in _BACKENDS or capped:
+        return None
+    return getattr(function, "__name__", type(function).__name__.lower())
+
+
 def register(
-    bound: float | None, name: str | None = None, package: str = "Custom"
+    bounds: Bounds | None, name: str | None = None, package: str = "Custom"
 ) -> Callable[[Callable], Callable]:
-    """Makes a function of one's own known by name, with its bound; a decorator.
+    """Makes a function of one's own known by name, with its bounds; a decorator.
 
     The function is registered with Keras too, so that a model that holds it is saved and
     loaded with no `custom_objects`.
 
     Args:
-        bound: Absolute value of the asymptotes, positive; None for an unbounded function.
+        bounds: Its asymptotes, the lower and the upper one; None for an unbounded function.
         name: The name to register, by default the function's.
         package: Keras' name space for saving, as in `register_keras_serializable`.
 
@@ -213,23 +240,20 @@ def register(
         A decorator that returns the function itself.
 
     Raises:
-        ValueError: If `bound` is not positive and finite, if another function has the name, or
-            for a lambda or another callable that is no function.
+        ValueError: If `bounds` are not two finite numbers, the first below the second, if another
+            function has the name, or for a lambda or another callable that is no function.
 
     Example:
 
     >>> from keras import ops
     >>> from keras_bnact import activations
-    >>> @activations.register(bound=1.0)
+    >>> @activations.register(bounds=(-1.0, 1.0))
     ... def algebraic_sigmoid(x):
     ...     return x / ops.sqrt(1.0 + ops.square(x))
-    >>> activations.bound("algebraic_sigmoid")
-    1.0
+    >>> activations.bounds("algebraic_sigmoid")
+    (-1.0, 1.0)
     """
-    if bound is not None and not 0.0 < bound < float("inf"):
-        raise ValueError(
-            f"The bound of an activation must be positive and finite, or None; got {bound}."
-        )
+    checked = check_bounds(bounds)
 
     def decorator(function: Callable) -> Callable:
         if not inspect.isfunction(function) or function.__name__ == "<lambda>":
@@ -245,14 +269,40 @@ def register(
             )
         keras.saving.register_keras_serializable(package, key)(function)
         _FUNCTIONS[key] = function
-        _BOUNDS[key] = None if bound is None else float(bound)
+        _BOUNDS[key] = checked
         return function
 
     return decorator
 
 
+def check_bounds(bounds: Any) -> Bounds | None:
+    """The bounds as two floats; None stays None.
+
+    Raises:
+        ValueError: For anything but None or two finite numbers, the first below the second.
+
+    Example:
+
+    >>> from keras_bnact import activations
+    >>> activations.check_bounds([0, 1])
+    (0.0, 1.0)
+    """
+    if bounds is None:
+        return None
+    try:
+        lower, upper = map(float, bounds)
+    except (TypeError, ValueError):
+        lower, upper = math.nan, math.nan
+    if not -math.inf < lower < upper < math.inf:
+        raise ValueError(
+            "The bounds of an activation are its asymptotes, (lower, upper), two finite numbers "
+            f"in this order, or None; got {bounds}."
+        )
+    return lower, upper
+
+
 def _unknown(activation: Any) -> ValueError:
     return ValueError(
         f"Unknown activation {activation!r}: give one of {', '.join(names())}, "
-        "or register your own with keras_bnact.activations.register(bound=...)."
+        "or register your own with keras_bnact.activations.register(bounds=...)."
     )

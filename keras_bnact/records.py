@@ -113,8 +113,8 @@ def parsed(rows: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
     Example:
 
     >>> from keras_bnact import records
-    >>> records.parsed([{"epoch": "3", "layer": "conv1", "bound": "", "sparsity": "0.5"}])
-    [{'epoch': 3, 'layer': 'conv1', 'bound': None, 'sparsity': 0.5}]
+    >>> records.parsed([{"epoch": "3", "layer": "conv1", "lower_bound": "", "sparsity": "0.5"}])
+    [{'epoch': 3, 'layer': 'conv1', 'lower_bound': None, 'sparsity': 0.5}]
     """
     return [
         {name: text if name in TEXTS else _number(text) for name, text in row.items()}

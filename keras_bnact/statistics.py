@@ -1,14 +1,18 @@
 """Saturation, asymmetric saturation and sparsity: the definitions, and moments that give them.
 
-For the output `a` of an activation and the output `g` of its block, with `M` elements a channel:
+For the output `a` of an activation with the asymptotes `lower` and `upper`, and the output `g` of
+its block, with `M` elements a channel:
 
 | statistic of a layer | formula                                                               |
 | ---                  | ---                                                                   |
-| saturation           | `mean(abs(a) / bound)`                                                |
+| saturation           | `mean(abs(a - (lower + upper) / 2)) / ((upper - lower) / 2)`          |
 | skewness             | mean over channels of `abs(channel skewness)`                         |
 | channel skewness     | `sqrt(M(M-1))/(M-2) * mean((a - mean)**3) / mean((a - mean)**2)**1.5` |
 | empirical saturation | `mean(abs(g) / max abs(g) of its channel)`                            |
 | sparsity             | `1 - empirical saturation`                                            |
+
+With the paper's functions, of `lower = -upper`, saturation is its `mean(abs(a) / upper)`; that of
+others (a sigmoid's), the distance from the middle over half the span, is ours.
 
 All come from moments of the channels about their means, which are merged over batches and
 replicas: sums of raw powers cancel where a channel saturates.
@@ -23,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_bnact import records
+from keras_bnact import activations, records
+from keras_bnact.activations import Bounds
 
 STATISTICS = ("saturation", "skewness", "sparsity")
 
@@ -36,8 +41,8 @@ class ChannelMoments:
         count: Number of elements.
         mean: Of the activation, as the next ones.
         second, third: Sums of `(a - mean)**2` and `(a - mean)**3`.
-        absolute, output_absolute: Sums of the absolute values of the activation and of the
-            block's output.
+        absolute, output_absolute: Sums of the absolute values of the activation, less the middle
+            of its bounds, and of the block's output.
         minimum, maximum: Of the activation.
 
     All are of shape `(channels,)`.
@@ -63,17 +68,17 @@ class ChannelMoments:
     maximum: np.ndarray
 
     @classmethod
-    def of(cls, x: np.ndarray) -> "ChannelMoments":
+    def of(cls, x: np.ndarray, middle: float = 0.0) -> "ChannelMoments":
         """Those of an array of shape `(elements, channels)`; the block's output is its own."""
         mean = x.mean(axis=0)
-        deviation, absolute = x - mean, np.abs(x).sum(axis=0)
+        deviation = x - mean
         return cls(
             count=np.full(x.shape[1], len(x), "float64"),
             mean=mean,
             second=(deviation**2).sum(axis=0),
             third=(deviation**3).sum(axis=0),
-            absolute=absolute,
-            output_absolute=absolute,
+            absolute=np.abs(x - middle).sum(axis=0),
+            output_absolute=np.abs(x).sum(axis=0),
             minimum=x.min(axis=0),
             maximum=x.max(axis=0),
         )
@@ -147,7 +152,7 @@ class LayerStatistics:
     Args:
         name: The layer's name; of a nested one, its path.
         activation: Name of the activation.
-        bound: The activation's bound, None where it has none or none is known: then the
+        bounds: The activation's asymptotes, None where it has none or none are known: then the
             saturation is `mean(abs(a) / max abs(a) of its channel)`, which the paper lacks.
         saturation: In [0, 1].
         skewness: Mean absolute skewness of the channels, 0 or more.
@@ -174,7 +179,7 @@ class LayerStatistics:
 
     name: str
     activation: str
-    bound: float | None
+    bounds: Bounds | None
     saturation: float
     skewness: float
     sparsity: float
@@ -228,8 +233,8 @@ class ModelStatistics(records.ByName[LayerStatistics]):
     >>> from keras_bnact import statistics
     >>> toy = statistics.describe(np.array([-1.0, 0.5, 0.5]), name="toy", activation="tanh")
     >>> print(statistics.ModelStatistics([toy]))
-    layer   activation   bound   saturation   skewness   sparsity   channels   constant
-    toy     tanh             1       0.6667     1.7321     0.3333          1          0
+    layer   activation   bounds   saturation   skewness   sparsity   channels   constant
+    toy     tanh          -1, 1       0.6667     1.7321     0.3333          1          0
     """
 
     def __init__(
@@ -270,7 +275,8 @@ class ModelStatistics(records.ByName[LayerStatistics]):
                 **{name: getattr(layer, name) for name in STATISTICS},
                 "empirical_saturation": layer.empirical_saturation,
                 "activation": layer.activation,
-                "bound": layer.bound,
+                "lower_bound": None if layer.bounds is None else layer.bounds[0],
+                "upper_bound": None if layer.bounds is None else layer.bounds[1],
                 "channels": len(layer.channel_mean),
                 "count": layer.count,
                 "constant_channels": layer.constant_channels,
@@ -290,18 +296,22 @@ class ModelStatistics(records.ByName[LayerStatistics]):
     __repr__ = __str__
 
 
-def saturation(values: Any, bound: float | None = 1.0) -> float:
-    """`mean(abs(values) / bound)`: how near the values are to an activation's asymptotes.
+def saturation(values: Any, bounds: Bounds | None = (-1.0, 1.0)) -> float:
+    """How near the values are to an activation's asymptotes.
+
+    `mean(abs(values - (lower + upper) / 2)) / ((upper - lower) / 2)`, and so
+    `mean(abs(values) / upper)` where `lower = -upper`.
 
     Args:
         values: Array of shape `(..., channels)`, or `(elements,)` for one channel.
-        bound: The activation's, positive. None divides by each channel's `max(abs(values))`.
+        bounds: The activation's, lower and upper. None divides by each channel's
+            `max(abs(values))`.
 
     Returns:
-        A number in [0, 1] for values within the bound.
+        A number in [0, 1] for values within the bounds.
 
     Raises:
-        ValueError: For an empty array or a bound that is not positive.
+        ValueError: For an empty array, or bounds that are not two numbers in order.
 
     Example:
 
@@ -311,7 +321,7 @@ def saturation(values: Any, bound: float | None = 1.0) -> float:
 
     Reference: equations 1 and 2 of the paper.
     """
-    return describe(values, bound=bound).saturation
+    return describe(values, bounds=bounds).saturation
 
 
 def skewness(values: Any) -> float:
@@ -367,7 +377,7 @@ def sparsity(values: Any) -> float:
 def describe(
     values: Any,
     output: Any = None,
-    bound: float | None = 1.0,
+    bounds: Bounds | None = (-1.0, 1.0),
     name: str = "array",
     activation: str = "",
 ) -> LayerStatistics:
@@ -377,15 +387,15 @@ def describe(
         values: The activation's output, of shape `(..., channels)`, or `(elements,)` for one
             channel.
         output: The block's output, of the same shape, where it is another.
-        bound: The activation's, positive; None for an unbounded one.
+        bounds: The activation's, lower and upper; None for an unbounded one.
         name, activation: What to call them.
 
     Returns:
         A `LayerStatistics`.
 
     Raises:
-        ValueError: For an empty array, an output of another shape or a bound that is not
-            positive.
+        ValueError: For an empty array, an output of another shape, or bounds that are not two
+            numbers in order.
 
     Example:
 
@@ -395,11 +405,10 @@ def describe(
     >>> layer.channel_skewness.round(3)
     array([ 1.564, -1.732])
     """
-    if bound is not None and not 0.0 < bound < np.inf:
-        raise ValueError(f"The bound must be positive and finite, or None; got {bound}.")
+    bounds = activations.check_bounds(bounds)
     x = _channels_last(values)
     with np.errstate(all="ignore"):
-        moments = ChannelMoments.of(x)
+        moments = ChannelMoments.of(x, middle(bounds))
         output_max = np.abs(x).max(axis=0)
         if output is not None:
             g = np.abs(_channels_last(output))
@@ -409,13 +418,13 @@ def describe(
                     f"{np.shape(values)}: give two of the same shape."
                 )
             moments.output_absolute, output_max = g.sum(axis=0), g.max(axis=0)
-    return summarize(name, activation, bound, moments, output_max)
+    return summarize(name, activation, bounds, moments, output_max)
 
 
 def summarize(
     name: str,
     activation: str,
-    bound: float | None,
+    bounds: Bounds | None,
     moments: ChannelMoments,
     output_max: np.ndarray,
     histograms: Sequence[LayerHistogram] = (),
@@ -423,7 +432,7 @@ def summarize(
     """The statistics of one layer from the moments of its channels.
 
     Args:
-        name, activation, bound, histograms: As in `LayerStatistics`.
+        name, activation, bounds, histograms: As in `LayerStatistics`.
         moments: Of the layer's channels.
         output_max: Largest absolute value of the block's output in each channel.
 
@@ -435,7 +444,7 @@ def summarize(
     >>> import numpy as np
     >>> from keras_bnact.statistics import ChannelMoments, summarize
     >>> moments = ChannelMoments.of(np.array([[-1.0], [1.0]]))
-    >>> summarize("conv1", "tanh", 1.0, moments, np.ones(1)).saturation
+    >>> summarize("conv1", "tanh", (-1.0, 1.0), moments, np.ones(1)).saturation
     1.0
     """
     with np.errstate(all="ignore"):
@@ -450,8 +459,8 @@ def summarize(
         per_channel = {
             "channel_saturation": (
                 _share(moments.absolute, count, largest)
-                if bound is None
-                else moments.absolute / (count * bound)
+                if bounds is None
+                else moments.absolute / (count * ((bounds[1] - bounds[0]) / 2.0))
             ),
             "channel_skewness": np.where(
                 skewed, factor * moments.third / count / variance**1.5, 0.0
@@ -466,7 +475,7 @@ def summarize(
     return LayerStatistics(
         name=name,
         activation=activation,
-        bound=bound,
+        bounds=bounds,
         saturation=float(np.mean(per_channel["channel_saturation"])),
         skewness=float(np.mean(np.abs(per_channel["channel_skewness"]))),
         sparsity=float(np.mean(per_channel["channel_sparsity"])),
@@ -493,14 +502,14 @@ def table(layers: Sequence[Mapping[str, Any]]) -> str:
     >>> from keras_bnact import statistics
     >>> model = statistics.ModelStatistics([statistics.describe([0.0, 1.0], name="toy")])
     >>> print(statistics.table(model.records()))
-    layer   activation   bound   saturation   skewness   sparsity   channels   constant
-    toy                      1       0.5000     0.0000     0.5000          1          0
+    layer   activation   bounds   saturation   skewness   sparsity   channels   constant
+    toy                   -1, 1       0.5000     0.0000     0.5000          1          0
     """
     rows = [
         [
             record["layer"],
             record["activation"],
-            "-" if record["bound"] is None else f"{record['bound']:g}",
+            _bounds(record),
             *(f"{record[name]:.4f}{_mark(record, name)}" for name in STATISTICS),
             str(record["channels"]),
             str(record["constant_channels"]),
@@ -510,10 +519,10 @@ def table(layers: Sequence[Mapping[str, Any]]) -> str:
     if len(layers) > 1:
         means = records.means(layers, STATISTICS).values()
         rows.append(["mean", "", "", *(f"{mean:.4f}" for mean in means), "", ""])
-    headings = ["layer", "activation", "bound", *STATISTICS, "channels", "constant"]
+    headings = ["layer", "activation", "bounds", *STATISTICS, "channels", "constant"]
     lines = [records.aligned([headings, *rows], text_columns=2)]
-    if any(record["bound"] is None for record in layers):
-        lines.append("* no bound known: relative to the largest absolute value of the channel")
+    if any(record["lower_bound"] is None for record in layers):
+        lines.append("* no bounds known: relative to the largest absolute value of the channel")
     lines += [
         f"NaN or infinity in {record['non_finite_channels']} of {record['channels']} channels of "
         f"{record['layer']}"
@@ -523,8 +532,26 @@ def table(layers: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def middle(bounds: Bounds | None) -> float:
+    """That from which saturation is measured; 0 where there are no bounds.
+
+    Example:
+
+    >>> from keras_bnact import statistics
+    >>> statistics.middle((0.0, 1.0))
+    0.5
+    """
+    return 0.0 if bounds is None else sum(bounds) / 2.0
+
+
+def _bounds(record: Mapping[str, Any]) -> str:
+    if record["lower_bound"] is None:
+        return "-"
+    return f"{record['lower_bound']:g}, {record['upper_bound']:g}"
+
+
 def _mark(record: Mapping[str, Any], name: str) -> str:
-    return "*" if name == "saturation" and record["bound"] is None else ""
+    return "*" if name == "saturation" and record["lower_bound"] is None else ""
 
 
 def _share(absolute: np.ndarray, count: np.ndarray, largest: np.ndarray) -> np.ndarray:

@@ -15,6 +15,9 @@ if keras.backend.backend() == "jax":
     DEEP = HALF = {"atol": 2e-5, "skewness_atol": 5e-4, "max_rtol": 1e-4}
 
 
+SYMMETRIC = (-1.0, 1.0)
+
+
 def as_float64(x):
     """Any backend's tensor or variable as an array."""
     if keras.backend.standardize_dtype(x.dtype) == "bfloat16":
@@ -51,18 +54,24 @@ def affine(normalization, a):
     return (a - mean) / np.sqrt(variance + normalization.epsilon) * gamma + beta
 
 
-def assert_measured(layer, a, g=None, bound=1.0, atol=1e-6, skewness_atol=2e-7, max_rtol=1e-5):
+def assert_measured(
+    layer, a, g=None, bounds=SYMMETRIC, atol=1e-6, skewness_atol=2e-7, max_rtol=1e-5
+):
     """Compares with NumPy and SciPy on activations `a` and block outputs `g`, channels last."""
     a = a.reshape(-1, a.shape[-1])
     g = a if g is None else g.reshape(-1, g.shape[-1])
     varied = a.min(axis=0) < a.max(axis=0)
-    largest = np.where(a.any(axis=0), np.abs(a).max(axis=0), 1.0) if bound is None else bound
-    saturation = (np.abs(a) / largest).mean(axis=0)
+    if bounds is None:
+        largest = np.where(a.any(axis=0), np.abs(a).max(axis=0), 1.0)
+        saturation = (np.abs(a) / largest).mean(axis=0)
+    else:
+        lower, upper = bounds
+        saturation = (np.abs(a - (lower + upper) / 2) / ((upper - lower) / 2)).mean(axis=0)
     used = g.any(axis=0)
     sparsity = 1 - (np.abs(g) / np.where(used, np.abs(g).max(axis=0), 1.0)).mean(axis=0)
     skewness = np.zeros(a.shape[1])
     skewness[varied] = scipy.stats.skew(a[:, varied], bias=False)
-    assert layer.bound == bound
+    assert layer.bounds == bounds
     assert layer.count == len(a)
     assert layer.constant_channels == (~varied).sum()
     assert layer.zero_channels == (~used).sum()

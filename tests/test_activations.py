@@ -1,4 +1,5 @@
 import functools
+import re
 
 import keras
 import numpy as np
@@ -15,14 +16,29 @@ ORACLES = {
     "softsign": lambda x: x / (1.0 + np.abs(x)),
     "relu": lambda x: np.maximum(x, 0.0),
 }
-BOUNDS = {"tanh": 1.0, "lecun_tanh": 1.7159, "softsign": 1.0, "relu": None}
+BOUNDS = {
+    "tanh": (-1.0, 1.0),
+    "lecun_tanh": (-1.7159, 1.7159),
+    "softsign": (-1.0, 1.0),
+    "relu": None,
+}
+# Bounded functions of Keras, of its operations and of its backend.
+THEIRS = {
+    "sigmoid": (0.0, 1.0),
+    "hard_sigmoid": (0.0, 1.0),
+    "sparse_sigmoid": (0.0, 1.0),
+    "hard_tanh": (-1.0, 1.0),
+    "erf": (-1.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "softsign": (-1.0, 1.0),
+}
 
 
 @pytest.fixture
 def own_function():
     """A registered function, taken out of the registry again."""
 
-    @activations.register(bound=2.5, package="tests")
+    @activations.register(bounds=(-2.5, 2.5), package="tests")
     def steep(x):
         return 2.5 * ops.tanh(4.0 * x)
 
@@ -40,23 +56,52 @@ def test_values_match_numpy(name):
 def test_bound_of_name_function_and_layer(name):
     expected = BOUNDS[name]
     function = activations.get(name)
-    assert activations.bound(name) == expected
-    assert activations.bound(function) == expected
-    assert activations.bound(keras.layers.Activation(function)) == expected
-    assert activations.bound(keras.layers.Dense(2, activation=function)) == expected
+    assert activations.bounds(name) == expected
+    assert activations.bounds(function) == expected
+    assert activations.bounds(keras.layers.Activation(function)) == expected
+    assert activations.bounds(keras.layers.Dense(2, activation=function)) == expected
 
 
-def test_bound_is_the_asymptote():
-    for name in ("tanh", "lecun_tanh", "softsign"):
-        largest = float(activations.get(name)(ops.convert_to_tensor(1e7, "float32")))
-        assert largest == pytest.approx(activations.bound(name), rel=1e-6)
+@pytest.mark.parametrize("name", [*ORACLES, *THEIRS])
+def test_bounds_are_the_asymptotes(name):
+    functions = [activations.get(name)] if name in ORACLES else []
+    functions += [getattr(of, name) for of in (keras.activations, ops) if hasattr(of, name)]
+    bounds = [activations.bounds(function) for function in functions]
+    ends = [
+        [float(function(ops.convert_to_tensor(x, "float32"))) for x in (-1e7, 1e7)]
+        for function in functions
+    ]
+    assert functions
+    if name != "relu":
+        np.testing.assert_allclose(bounds, ends, atol=2e-7)
+        assert {*bounds} == {(BOUNDS | THEIRS)[name]}
+
+
+def test_bounds_of_a_backends_functions():
+    name = keras.backend.backend()
+    if name == "tensorflow":
+        import tensorflow as tf
+
+        functions = [tf.nn.tanh, tf.tanh, tf.nn.sigmoid, tf.nn.softsign, tf.math.erf]
+    elif name == "jax":
+        import jax
+
+        functions = [jax.nn.tanh, jax.numpy.tanh, jax.nn.sigmoid, jax.nn.soft_sign]
+        functions.append(jax.scipy.special.erf)
+    else:
+        import torch
+
+        functions = [torch.tanh, torch.nn.functional.tanh, torch.sigmoid]
+        functions += [torch.nn.functional.softsign, torch.erf]
+    expected = [(-1.0, 1.0), (-1.0, 1.0), (0.0, 1.0), (-1.0, 1.0), (-1.0, 1.0)]
+    assert [activations.bounds(function) for function in functions] == expected
 
 
 def test_bound_of_what_keras_calls_the_same():
-    assert activations.bound(keras.activations.tanh) == 1.0
-    assert activations.bound(keras.activations.softsign) == 1.0
-    assert activations.bound(keras.layers.Conv2D(2, 3, activation="tanh")) == 1.0
-    assert activations.bound(keras.layers.ReLU()) is None
+    assert activations.bounds(keras.activations.tanh) == (-1.0, 1.0)
+    assert activations.bounds(keras.activations.softsign) == (-1.0, 1.0)
+    assert activations.bounds(keras.layers.Conv2D(2, 3, activation="tanh")) == (-1.0, 1.0)
+    assert activations.bounds(keras.layers.ReLU()) is None
 
 
 @pytest.mark.parametrize(
@@ -64,7 +109,7 @@ def test_bound_of_what_keras_calls_the_same():
 )
 def test_bound_of_unknown_activation_says_what_to_do(unknown):
     with pytest.raises(ValueError, match="register") as error:
-        activations.bound(unknown)
+        activations.bounds(unknown)
     assert repr(unknown) in str(error.value)
 
 
@@ -73,12 +118,12 @@ def test_a_function_of_the_same_name_is_not_ours():
         return 3.0 * ops.tanh(x)
 
     with pytest.raises(ValueError, match="Unknown activation"):
-        activations.bound(tanh)
+        activations.bounds(tanh)
 
 
 def test_registered_function_is_known_by_name(own_function):
     assert activations.get("steep") is own_function
-    assert activations.bound("steep") == activations.bound(own_function) == 2.5
+    assert activations.bounds("steep") == activations.bounds(own_function) == (-2.5, 2.5)
     assert "steep" in activations.names()
 
 
@@ -87,20 +132,22 @@ def test_registering_another_function_under_a_taken_name_is_refused(own_function
         return x
 
     with pytest.raises(ValueError, match="'steep' is registered already"):
-        activations.register(bound=1.0, name="steep")(other)
-    assert activations.bound("steep") == 2.5
+        activations.register(bounds=(-1.0, 1.0), name="steep")(other)
+    assert activations.bounds("steep") == (-2.5, 2.5)
 
 
 @pytest.mark.parametrize("function", [lambda x: x, functools.partial(ops.clip, x_min=-1)])
 def test_what_keras_cannot_save_by_name_is_refused(function):
     with pytest.raises(ValueError, match="made by `def`"):
-        activations.register(bound=1.0)(function)
+        activations.register(bounds=(-1.0, 1.0))(function)
 
 
-@pytest.mark.parametrize("bound", [0.0, -1.0, float("nan"), float("inf")])
-def test_registering_a_bound_that_is_none_is_refused(bound):
-    with pytest.raises(ValueError, match=f"got {bound}"):
-        activations.register(bound=bound)
+@pytest.mark.parametrize(
+    "bounds", [1.0, (1.0,), (1.0, -1.0), (0.0, 0.0), (-1.0, float("nan")), (0.0, float("inf"))]
+)
+def test_registering_bounds_that_are_none_is_refused(bounds):
+    with pytest.raises(ValueError, match=rf"\(lower, upper\).*got {re.escape(str(bounds))}"):
+        activations.register(bounds=bounds)
 
 
 def test_get_falls_back_on_keras_and_names_what_it_cannot_find():

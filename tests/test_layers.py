@@ -392,7 +392,7 @@ def test_activation_layers_are_their_functions(layer, name, rng):
     again = layer.from_config(layer(name="a").get_config())
     assert again.name == "a"
     np.testing.assert_array_equal(again(inputs), activations.get(name)(inputs))
-    assert activations.bound(again) == activations.bound(name)
+    assert activations.bounds(again) == activations.bounds(name)
     assert again.compute_output_shape((3, 4)) == (3, 4)
 
 

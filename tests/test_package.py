@@ -56,7 +56,7 @@ MAY_IMPORT = {
     "keras_bnact/normalization.py": ["keras_bnact._fused"],
     "keras_bnact/layers.py": ["keras_bnact.activations", "keras_bnact.normalization"],
     "keras_bnact/records.py": [],
-    "keras_bnact/statistics.py": ["keras_bnact.records"],
+    "keras_bnact/statistics.py": ["keras_bnact.activations", "keras_bnact.records"],
     "keras_bnact/measuring/batches.py": [],
     "keras_bnact/measuring/layer_names.py": [],
     "keras_bnact/measuring/progress.py": [],

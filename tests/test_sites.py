@@ -25,7 +25,7 @@ def test_mobilenet_as_keras_makes_it(rng):
     assert len(relus) == 27
     for name in (relus[0], relus[10], relus[-1]):
         a = predict(keras.Model(model.input, model.get_layer(name).output), x, 4)
-        assert_measured(measured[name], a, bound=None, **DEEP)
+        assert_measured(measured[name], a, bounds=None, **DEEP)
     for old, new in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -100,7 +100,7 @@ def test_subclassed_models_with_named_inputs(rng):
     a = as_float64(model.hidden(model.stem(x["signal"])))
     assert_measured(hidden, a, affine(model.norm, a))
     assert leaky.activation == "LeakyReLU"
-    assert leaky.bound is None
+    assert leaky.bounds is None
 
 
 def test_a_dense_layer_without_normalization_is_left_out_among_normalized_ones():
@@ -144,7 +144,7 @@ def test_functions_in_a_functional_model(rng):
     a = np.tanh(as_float64(keras.Model(inputs, inner.get_layer("before").output)(x)))
     assert_measured(tanh, a, affine(norm, a), **DEEP)
     a = np.clip(affine(norm, a), 0.0, 0.5)
-    assert_measured(relu, a, bound=None, **DEEP)
+    assert_measured(relu, a, bounds=None, **DEEP)
     assert_measured(softsign, 2 * a / (1 + 2 * a), **DEEP)
     model.compile(loss="mse")
     gradients = measure_gradients(model, (x, np.zeros((12, 4, 4, 4))), layers="*tanh*")
@@ -310,8 +310,8 @@ def test_the_name_of_a_function_tells_its_bound_only_where_it_is_known():
 
     model = keras.Sequential([keras.Input((3,)), layers.Activation(tanh)])
     (layer,) = measured = measure(model, np.ones((4, 3)))
-    assert layer.bound is None
-    assert "no bound known" in str(measured)
+    assert layer.bounds is None
+    assert "no bounds known" in str(measured)
 
 
 def test_arguments_given_by_name(rng):

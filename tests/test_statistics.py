@@ -65,7 +65,9 @@ def test_robin_hood_does_not_lower_sparsity():
 
 
 def test_hand_worked_figures():
-    layer = statistics.describe([[-1.0, 0.0], [0.5, 0.0], [0.5, 0.0], [1.0, 0.0]], bound=2.0)
+    layer = statistics.describe(
+        [[-1.0, 0.0], [0.5, 0.0], [0.5, 0.0], [1.0, 0.0]], bounds=(-2.0, 2.0)
+    )
     assert layer.channel_saturation.tolist() == [3 / 8, 0.0]
     assert layer.saturation == 3 / 16
     assert layer.channel_sparsity.tolist() == [1 / 4, 1.0]
@@ -91,13 +93,13 @@ def test_skewness_is_scipys(rng, mean):
 @pytest.mark.parametrize("size", [1e-30, 1e30])
 def test_tiny_and_huge_values_neither_vanish_nor_overflow(size):
     values = size * np.array([1.0, 2.0, 5.0])
-    skewness = statistics.describe(values, bound=None).channel_skewness
+    skewness = statistics.describe(values, bounds=None).channel_skewness
     np.testing.assert_allclose(skewness, [scipy.stats.skew([1.0, 2.0, 5.0], bias=False)])
 
 
 def test_an_unbounded_activation_is_measured_by_its_channels_largest_value():
     values = [[1.0, 10.0], [2.0, 20.0], [4.0, -40.0]]
-    assert statistics.saturation(values, bound=None) == pytest.approx(7 / 12)
+    assert statistics.saturation(values, bounds=None) == pytest.approx(7 / 12)
 
 
 def test_the_output_of_the_block_counts_for_sparsity(rng):
@@ -149,10 +151,17 @@ def test_a_model_is_found_by_name_and_averaged_plainly():
     assert all(type(v) in (int, float, str) for v in model.records()[0].values())
 
 
-@pytest.mark.parametrize("bound", [0.0, -1.0, np.inf])
-def test_a_bound_is_positive(bound):
-    with pytest.raises(ValueError, match=f"got {bound}"):
-        statistics.saturation([1.0], bound=bound)
+def test_bounds_are_in_order():
+    with pytest.raises(ValueError, match=r"got \(1.0, -1.0\)"):
+        statistics.saturation([1.0], bounds=(1.0, -1.0))
+
+
+def test_saturation_between_bounds_that_are_not_symmetric():
+    # Distances from 0.5: 0.5, 0.5, 0.25 and 0.
+    assert statistics.saturation([0.0, 1.0, 0.75, 0.5], bounds=(0.0, 1.0)) == 0.625
+    # What the block gives is told by its own absolute values all the same.
+    layer = statistics.describe([0.0, 1.0, 0.75, 0.5], bounds=(0.0, 1.0))
+    assert layer.empirical_saturation == 0.5625
 
 
 def test_nothing_cannot_be_measured():

@@ -45,7 +45,7 @@ def _activations(results: Results) -> Drawing:
     names = ("tanh", "lecun_tanh", "softsign")
     shapes = {
         "tanh": np.tanh(x),
-        "lecun_tanh": activations.bound("lecun_tanh") * np.tanh(2.0 / 3.0 * x),
+        "lecun_tanh": activations.bounds("lecun_tanh")[1] * np.tanh(2.0 / 3.0 * x),
         "softsign": x / (1.0 + np.abs(x)),
     }
     rows = []

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_bnact import _backends, statistics
+from keras_bnact import _backends, activations, statistics
 from keras_bnact.measuring.batches import batches, inputs, number_of_batches
 from keras_bnact.measuring.histograms import Histogram, checked
 from keras_bnact.measuring.layer_names import patterns
@@ -52,7 +52,7 @@ def measure(
     be missed. A layer called twice gives two rows, `name` and `name#2`. Padding, as Keras' masks
     tell it, does not count.
 
-    The formulas are those of `keras_bnact.statistics`; an activation with no (known) bound is
+    The formulas are those of `keras_bnact.statistics`; an activation with no (known) bounds is
     measured relative to each channel's largest absolute value. The model stays as it is. It is
     traced at the first call for it; later calls with the same `layers` and `histograms` reuse
     that, with the weights of the moment. (On JAX a program is compiled for each shape of batch, a
@@ -129,7 +129,7 @@ class _Layer:
 
     name: str
     activation: str
-    bound: float | None
+    bounds: activations.Bounds | None
     channels: slice
     histograms: tuple[Histogram, ...]
 
@@ -228,7 +228,7 @@ class _Program:
         start = self.run(batch, common)
         spans = [
             histogram.span(
-                layer.bound,
+                layer.bounds,
                 start.moments.minimum[layer.channels],
                 start.moments.maximum[layer.channels],
                 start.affine[:, layer.channels],
@@ -293,7 +293,7 @@ def _lay_out(chosen: Sequence[Site], histograms: Sequence[Histogram]) -> list[_L
         for histogram in wanted:
             histogram.check(site.name, channels)
         place = slice(begin, begin + channels)
-        layers.append(_Layer(site.name, site.activation, site.bound, place, wanted))
+        layers.append(_Layer(site.name, site.activation, site.bounds, place, wanted))
         begin = place.stop
     return layers
 
@@ -311,7 +311,7 @@ def _summarize(
     return statistics.summarize(
         layer.name,
         layer.activation,
-        layer.bound,
+        layer.bounds,
         moments,
         np.abs(ends).max(axis=0),
         [

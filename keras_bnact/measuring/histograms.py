@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_bnact import _backends
+from keras_bnact.activations import Bounds
 from keras_bnact.measuring.layer_names import matches, patterns
 from keras_bnact.statistics import LayerHistogram
 
@@ -17,7 +18,7 @@ from keras_bnact.statistics import LayerHistogram
 class Histogram:
     """What to count in `measure`: how often the values of some layers fall into equal bins.
 
-    The range is `[-bound, bound]` for a bounded activation, else what the first batch spans; for
+    The range is from bound to bound for a bounded activation, else what the first batch spans; for
     a block's output its image under batch normalization. Values beyond are counted in the
     outermost bins, NaN is not.
 
@@ -105,20 +106,24 @@ class Histogram:
         return ops.reshape(counts, (rows, self.bins + 1))[:, :-1]
 
     def span(
-        self, bound: float | None, minimum: np.ndarray, maximum: np.ndarray, affine: np.ndarray
+        self,
+        bounds: Bounds | None,
+        minimum: np.ndarray,
+        maximum: np.ndarray,
+        affine: np.ndarray,
     ) -> tuple[float, float]:
         """Lowest and highest value to count, from a first batch.
 
         Args:
-            bound: The activation's, or None.
+            bounds: The activation's, or None.
             minimum, maximum: Of each of the layer's channels in the first batch.
             affine: The block's output is `affine[0] * activation + affine[1]`.
 
         Returns:
             Two finite numbers, the first below the second.
         """
-        if bound is not None:
-            minimum, maximum = np.full_like(minimum, -bound), np.full_like(maximum, bound)
+        if bounds is not None:
+            minimum, maximum = map(np.full_like, (minimum, maximum), bounds)
         if self.channels is None and self.of == "output":
             ends = affine[0] * minimum + affine[1], affine[0] * maximum + affine[1]
             minimum, maximum = np.minimum(*ends), np.maximum(*ends)

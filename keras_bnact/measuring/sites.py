@@ -36,7 +36,7 @@ class Site:
     Args:
         name: Of the block or layer, with the names around it; unique in the model.
         activation: The activation's name.
-        bound: Its bound, None where it has none or none is known.
+        bounds: Its bounds, None where it has none or none are known.
         inputs, outputs: The activation's tensors.
         normalization: The batch normalization that follows directly, or None.
         by_batch: Whether that is called with `training=True`, whatever the model is called with.
@@ -49,7 +49,7 @@ class Site:
 
     name: str
     activation: str
-    bound: float | None
+    bounds: activations.Bounds | None
     inputs: Any
     outputs: Any
     normalization: keras.layers.BatchNormalization | None
@@ -199,7 +199,7 @@ class _Finder:
         return Site(
             name=self._name(call),
             activation=_activation_name(call.activation),
-            bound=_bound(call.activation),
+            bounds=_bounds(call.activation),
             inputs=call.inputs,
             outputs=call.outputs,
             normalization=after.layer if after else None,
@@ -260,8 +260,8 @@ def _activation_name(activation: Any) -> str:
     return getattr(inner, "__name__", type(inner).__name__)
 
 
-def _bound(activation: Any) -> float | None:
+def _bounds(activation: Any) -> activations.Bounds | None:
     try:
-        return activations.bound(activation)
+        return activations.bounds(activation)
     except ValueError:
         return None

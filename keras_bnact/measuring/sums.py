@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_bnact import _backends
+from keras_bnact import _backends, statistics
 from keras_bnact.measuring.histograms import Histogram
 from keras_bnact.measuring.sites import Site
 from keras_bnact.statistics import ChannelMoments
@@ -38,16 +38,21 @@ def affine(normalization: Any, channels: int) -> tuple[Any, Any]:
 
 
 def _terms(
-    x: Any, shift: Any, scale: Any, output_scale: Any = None, output_offset: Any = None
+    x: Any,
+    shift: Any,
+    scale: Any,
+    output_scale: Any = None,
+    output_offset: Any = None,
+    middle: Any = None,
 ) -> tuple[Any, ...]:
     """What is summed over a channel's elements, of `z = (x - shift) * scale`.
 
-    That is `z`, `z**2`, `z**3`, `abs(x)` and, for a block's output of its own, which is
+    That is `z`, `z**2`, `z**3`, `abs(x - middle)` and, for a block's output of its own, which is
     `output_scale * z + output_offset`, its absolute value.
     """
     z = (x - shift) * scale
     square = z * z
-    powers = (z, square, square * z, abs(x))
+    powers = (z, square, square * z, abs(x if middle is None else x - middle))
     return powers if output_scale is None else (*powers, abs(output_scale * z + output_offset))
 
 
@@ -64,7 +69,9 @@ class Elements:
     def __init__(self, site: Site):
         x = ops.moveaxis(site.outputs, cast(int, site.channel_axis), -1)
         self.slope, self.offset = affine(site.normalization, x.shape[-1])
-        self.normalized = site.normalization is not None
+        self.middle = statistics.middle(site.bounds)
+        # Else the absolute values of the activation are those of the block's output.
+        self.output_apart = site.normalization is not None or self.middle != 0.0
         if site.mask is None:
             self.x, self.padding = x, None
             self.shift, self.scale, *_ = _standardisation(x[:FIRST], None)
@@ -82,14 +89,16 @@ class Elements:
 
     def sums(self, largest_batch: Any) -> dict[str, Any]:
         """What `moments` takes."""
-        vectors = self.shift, self.scale
-        if self.normalized:
+        vectors: tuple[Any, ...] = (self.shift, self.scale)
+        if self.output_apart:
             line = self.slope / ops.cast(self.scale, "float64"), self._outputs(self.shift)
             vectors += tuple(ops.cast(vector, "float32") for vector in line)
+        if self.middle != 0.0:
+            vectors += (ops.full_like(self.shift, self.middle),)
         sums, minimum, maximum = _backends.current().channel_sums(
             _terms, self.x, vectors, largest_batch
         )
-        if not self.normalized:
+        if not self.output_apart:
             sums = ops.concatenate([sums, sums[-1:]])
         count = ops.ones_like(sums[:1])
         for length in ops.shape(self.x)[:-1]:
@@ -99,15 +108,11 @@ class Elements:
             minimum, maximum = self.extremes
             zero = ops.zeros_like(self.shift)
             # Those of an element at the shift, as they are summed.
-            one = (
-                zero + 1.0,
-                zero,
-                zero,
-                zero,
-                abs(vectors[0]),
-                abs(vectors[-1 if self.normalized else 0]),
+            output = vectors[3] if self.output_apart else self.shift
+            one = ops.stack(
+                [zero + 1.0, zero, zero, zero, abs(self.shift - self.middle), abs(output)]
             )
-            sums = sums - self.padding * ops.cast(ops.stack(one), "float64")
+            sums = sums - self.padding * ops.cast(one, "float64")
         return {
             "sums": sums,
             "minimum": minimum,
