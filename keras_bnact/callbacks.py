@@ -1,6 +1,7 @@
 """Callbacks that measure while `model.fit` trains."""
 
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Any
 
 import keras
@@ -10,6 +11,10 @@ from keras_bnact.measuring.batches import check
 from keras_bnact.measuring.gradients import measure_gradients
 from keras_bnact.measuring.histograms import Histogram, checked
 from keras_bnact.measuring.layer_names import patterns
+from keras_bnact.measuring.programs import check_called
+
+# The logs' entries of which callbacks have said that they will write them, by what is trained.
+_ENTRIES: weakref.WeakKeyDictionary[keras.Model, set[str]] = weakref.WeakKeyDictionary()
 
 
 class _EveryFewEpochs(keras.callbacks.Callback):
@@ -23,6 +28,7 @@ class _EveryFewEpochs(keras.callbacks.Callback):
         batch_size: int,
         steps: int | None,
         prefix: str,
+        model: keras.Model | None,
         **options: Any,
     ):
         super().__init__()
@@ -37,31 +43,49 @@ class _EveryFewEpochs(keras.callbacks.Callback):
         self.function, self.data = function, data
         self.options = {"batch_size": batch_size, **options}
         self.every, self.steps, self.prefix = every, steps, prefix
+        self.submodel = model
         self.epochs: dict[int, Any] = {}
         self._entries: dict[str, float] = {}
 
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        # All callbacks are given the model before the first of them begins.
+        _ENTRIES[model] = set()
+
+    @property
+    def measured(self) -> keras.Model:
+        """The model that is measured."""
+        return self.model if self.submodel is None else self.submodel
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._entries = {}
-        if self.model.built:
+        check_called(self.measured, "give the callback `model`, a part of it")
+        if self.measured.built:
             # Compiles what is needed, and shows a mistake before an epoch is spent.
-            self._measure(steps=1)
+            names = self._named(self._measure(steps=1)).keys()
+            self._refuse(names & _ENTRIES[self.model])
+            _ENTRIES[self.model].update(names)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._entries or (epoch + 1) % self.every == 0:
             self.epochs[epoch] = measured = self._measure(self.steps)
-            self._entries = {self.prefix + name: x for name, x in measured.entries().items()}
-        if logs is None:
-            return
-        taken = sorted(self._entries.keys() & logs.keys())
+            self._entries = self._named(measured)
+        if logs is not None:
+            self._refuse(self._entries.keys() & logs.keys())
+            logs |= self._entries
+
+    def _named(self, measured: Any) -> dict[str, float]:
+        return {self.prefix + name: x for name, x in measured.entries().items()}
+
+    def _refuse(self, taken: Set[str]) -> None:
         if taken:
             raise ValueError(
-                f"The logs have an entry '{taken[0]}' already: give one of the callbacks that "
+                f"The logs have an entry '{min(taken)}' already: give one of the callbacks that "
                 "write it another prefix."
             )
-        logs |= self._entries
 
     def _measure(self, steps: int | None) -> Any:
-        return self.function(self.model, self.data, steps=steps, **self.options)
+        return self.function(self.measured, self.data, steps=steps, **self.options)
 
 
 class ActivationStatistics(_EveryFewEpochs):
@@ -78,15 +102,17 @@ class ActivationStatistics(_EveryFewEpochs):
     Args:
         data: What to measure on, as in `keras_bnact.measure`; read anew each time.
         every: Measure every so many epochs, 1 or more. Default 1.
-        layers, histograms, batch_size, steps: As in `keras_bnact.measure`.
+        layers, histograms, batch_size, steps, channel_axis: As in `keras_bnact.measure`.
         prefix: Put before each entry's name, for a second callback on other data. Default none.
+        model: What to measure: a part of the model that is trained, such as a GAN's generator.
+            Default: that model.
 
     Attributes:
         epochs: The `ModelStatistics` of each measured epoch, by its number from 0.
 
     Raises:
-        ValueError: For an `every` below 1, an iterator as data, or entries that another callback
-            has written to the logs; and as `keras_bnact.measure`.
+        ValueError: For an `every` below 1, an iterator as data, a model without a `call`, or
+            entries that another callback writes to the logs; and as `keras_bnact.measure`.
 
     Example:
 
@@ -110,6 +136,8 @@ class ActivationStatistics(_EveryFewEpochs):
         batch_size: int = 128,
         steps: int | None = None,
         prefix: str = "",
+        model: keras.Model | None = None,
+        channel_axis: int | None = None,
     ):
         super().__init__(
             measure,
@@ -118,6 +146,8 @@ class ActivationStatistics(_EveryFewEpochs):
             batch_size,
             steps,
             prefix,
+            model,
+            channel_axis=channel_axis,
             layers=patterns(layers),
             histograms=checked(histograms),
             verbose=0,
@@ -137,13 +167,16 @@ class GradientStatistics(_EveryFewEpochs):
         every: Measure every so many epochs, 1 or more. Default 1.
         layers, batch_size, steps: As in `keras_bnact.measure_gradients`.
         prefix: Put before each entry's name, for a second callback on other data. Default none.
+        model: What to measure: a part of the model that is trained, such as a GAN's generator.
+            Default: that model.
 
     Attributes:
         epochs: The `ModelGradients` of each measured epoch, by its number from 0.
 
     Raises:
-        ValueError: For an `every` below 1, an iterator as data, or entries that another callback
-            has written to the logs; and as `keras_bnact.measure_gradients`.
+        ValueError: For an `every` below 1, an iterator as data, a model without a `call`, or
+            entries that another callback writes to the logs; and as
+            `keras_bnact.measure_gradients`.
 
     Example:
 
@@ -168,7 +201,15 @@ class GradientStatistics(_EveryFewEpochs):
         batch_size: int = 128,
         steps: int | None = None,
         prefix: str = "",
+        model: keras.Model | None = None,
     ):
         super().__init__(
-            measure_gradients, data, every, batch_size, steps, prefix, layers=patterns(layers)
+            measure_gradients,
+            data,
+            every,
+            batch_size,
+            steps,
+            prefix,
+            model,
+            layers=patterns(layers),
         )

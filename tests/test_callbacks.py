@@ -185,3 +185,61 @@ def test_two_replicas(data, two_replicas):
     history = model.fit(*data, verbose=0, batch_size=20, callbacks=callbacks).history
     assert history["saturation"][0] == pytest.approx(measure(model, data[0]).saturation)
     assert history["input/first"][0] == pytest.approx(np.abs(data[0]).mean())
+
+
+class Adversarial(keras.Model):
+    """Two models that are trained by turns, as in Keras' example, without a `call`."""
+
+    def __init__(self):
+        super().__init__(name="gan")
+        self.generator, self.discriminator = (
+            keras.Sequential(
+                [keras.Input((n,)), BoundedBlock(layers.Dense(6), "tanh"), layers.Dense(m)],
+                name=name,
+            )
+            for n, m, name in ((2, 3, "generator"), (3, 1, "discriminator"))
+        )
+        for model in (self.generator, self.discriminator):
+            model.compile("sgd", "mse")
+
+    def train_step(self, data):
+        x, y = data
+        weights = self.discriminator.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = keras.ops.mean((self.discriminator(x, training=True) - y) ** 2)
+        self.discriminator.optimizer.apply(tape.gradient(loss, weights), weights)
+        return {"loss": loss}
+
+
+@pytest.mark.tensorflow
+def test_a_part_of_the_model_that_is_trained(data):
+    gan = Adversarial()
+    gan.compile()
+    # A model without a forward pass of its own shows that at once, and not after an epoch.
+    for callback in (ActivationStatistics(data[0]), GradientStatistics(data)):
+        with pytest.raises(ValueError, match=r"no `call`.*generator, discriminator: give.*`model`"):
+            gan.fit(*data, epochs=1, verbose=0, callbacks=[callback])
+    with pytest.raises(ValueError, match=r"no `call`.*generator, discriminator: measure one"):
+        measure(gan, data[0])
+    callbacks = [
+        ActivationStatistics(data[0][:, :2], model=gan.generator, prefix="generator/"),
+        GradientStatistics(data, model=gan.discriminator, prefix="discriminator/"),
+    ]
+    history = gan.fit(*data, epochs=2, verbose=0, callbacks=callbacks).history
+    expected = measure(gan.generator, data[0][:, :2])
+    assert history["generator/skewness"][-1] == pytest.approx(expected.skewness)
+    name = gan.discriminator.layers[0].name
+    assert history[f"discriminator/weight_gradient/{name}"][-1] > 0
+
+
+def test_two_callbacks_that_write_the_same_show_that_at_the_start(data):
+    model = make_model()
+    before = model.get_weights()
+    callbacks = [ActivationStatistics(data[0]), ActivationStatistics(data[0][:8])]
+    with pytest.raises(ValueError, match=r"entry 'saturation' already.*another prefix"):
+        model.fit(*data, verbose=0, callbacks=callbacks)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    # A training that failed leaves nothing behind that the next one would stumble over.
+    for callback in callbacks:
+        model.fit(*data, verbose=0, callbacks=[callback])

@@ -234,6 +234,34 @@ def test_layers_in_functions_that_are_traced_apart():
     assert measured.left_out["part"] == "in a function that is traced by itself"
 
 
+@pytest.mark.tensorflow
+def test_a_model_that_runs_eagerly(rng):
+    class Eager(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.block = BoundedBlock(layers.Conv2D(16, 3), "tanh", name="block")
+            self.flatten = layers.Flatten()
+            self.last = layers.Dense(2)
+
+        def call(self, inputs):
+            x = self.block(inputs)
+            assert x.numpy().shape == x.shape
+            return self.last(self.flatten(x))
+
+    model = Eager()
+    model.compile("sgd", "mse", run_eagerly=True)
+    x = rng.normal(size=(9, 32, 32, 3)).astype("float32")
+    model(x)
+    randomize(model.block.normalization, rng)
+    (layer,) = measure(model, x, batch_size=4)
+    a = as_float64(model.block.activation(model.block.layer(x)))
+    assert_measured(layer, a, affine(model.block.normalization, a), **DEEP)
+    (gradients,) = measure_gradients(model, (x, np.zeros((9, 2))), batch_size=4)
+    assert gradients.input == pytest.approx(
+        np.mean([np.abs(x[i : i + 4]).mean() for i in (0, 4, 8)]), rel=1e-5
+    )
+
+
 def test_layers_inside_a_loop_are_passed_over():
     model = keras.Sequential(
         [

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +15,10 @@ from keras_bnact._keras_internals import strategy
 
 
 class TensorFlow(Backend):
-    """Graphs, on one device or on the replicas of a `tf.distribute` strategy."""
+    """Graphs, on one device or on the replicas of a `tf.distribute` strategy.
+
+    Of a model with `run_eagerly` they are functions, which are run as they are written.
+    """
 
     any_length = True
 
@@ -26,7 +30,10 @@ class TensorFlow(Backend):
             strategy(model).run(function, args=(batch,))
 
         with within(model):
-            tf.function(on_all, autograph=False).get_concrete_function(_signature(specs))
+            if model.run_eagerly:
+                on_all(tf.nest.map_structure(_zeros, _signature(specs)))
+            else:
+                tf.function(on_all, autograph=False).get_concrete_function(_signature(specs))
 
     def compile(
         self, function: Callable, within: Callable, model: Any, specs: Any, *arguments: Any
@@ -45,8 +52,16 @@ class TensorFlow(Backend):
             return tf.nest.map_structure(replicated.experimental_local_results, outputs)
 
         signature = _signature((specs, *arguments))
-        with within(model):
-            graph = tf.function(on_all, autograph=False).get_concrete_function(*signature)
+        if model.run_eagerly:
+            # Weak, so that the program does not keep the model alive.
+            reference = weakref.ref(model)
+
+            def graph(*arguments):
+                with within(reference()):
+                    return on_all(*arguments)
+        else:
+            with within(model):
+                graph = tf.function(on_all, autograph=False).get_concrete_function(*signature)
 
         def run(*arguments, shared=True):
             batch, *rest = tf.nest.map_structure(
@@ -126,6 +141,10 @@ def _state(model: Any) -> list[Any]:
 
 def _signature(specs: Any) -> Any:
     return tf.nest.map_structure(lambda spec: tf.TensorSpec(spec.shape, spec.dtype), specs)
+
+
+def _zeros(spec: tf.TensorSpec) -> Any:
+    return tf.zeros([length or 1 for length in spec.shape], spec.dtype)
 
 
 def _share(x: Any, index: Any, number: int) -> Any:

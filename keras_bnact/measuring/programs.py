@@ -75,7 +75,7 @@ class _Parts:
             for layer in layers
         ]
         self.settings += [name for name in activations if isinstance(name, str)]
-        self.settings.append(_backends.current().placement(model))
+        self.settings += [_backends.current().placement(model), model.run_eagerly]
 
     def same_as(self, others: "_Parts") -> bool:
         """Whether these are still there and the same."""
@@ -154,6 +154,7 @@ def check_built(model: keras.Model) -> None:
             f"Give a Keras model; got {type(model).__name__}. A saved one is loaded by "
             "keras.saving.load_model."
         )
+    check_called(model, "measure one of them")
     if not model.built:
         raise ValueError(
             f"Model '{model.name}' is not built: call it on a batch, or give it an input shape, "
@@ -166,6 +167,16 @@ def check_built(model: keras.Model) -> None:
             "evaluate and predict."
         )
     _keras_internals.check()
+
+
+def check_called(model: keras.Model, advice: str) -> None:
+    """Refuses a model that others are trained by, as a GAN may be, and that has no `call`."""
+    if type(model).call is keras.Model.call:
+        parts = [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
+        raise ValueError(
+            f"Model '{model.name}' has no `call` and so no activations of its own, but the models "
+            f"{', '.join(parts) or '(none)'}: {advice}."
+        )
 
 
 @contextlib.contextmanager
