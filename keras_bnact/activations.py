@@ -119,6 +119,7 @@ _THEIR_BOUNDS: dict[str, Bounds | None] = {
     "hard_tanh": (-1.0, 1.0),
     "relu": None,
     "sigmoid": (0.0, 1.0),
+    "soft_sign": (-1.0, 1.0),
     "softsign": (-1.0, 1.0),
     "sparse_sigmoid": (0.0, 1.0),
     "tanh": (-1.0, 1.0),
@@ -178,7 +179,7 @@ def bounds(activation: Any) -> Bounds | None:
         activation: A name, a function, or a layer: its `activation` counts. Known are ours and
             the registered ones, and, of Keras and its backends (`keras.activations`,
             `keras.ops`, `tf.nn`, `jax.nn`, `torch`), those named `tanh`, `hard_tanh`,
-            `softsign`, `erf`, `sigmoid`, `hard_sigmoid`, `sparse_sigmoid` and `relu`.
+            `softsign`, `soft_sign`, `erf`, `sigmoid`, `hard_sigmoid`, `sparse_sigmoid` and `relu`.
 
     Returns:
         The lower and the upper one; None for an activation that is known to be unbounded.

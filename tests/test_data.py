@@ -168,9 +168,9 @@ def test_arguments_in_one_anothers_place(x, model):
 def test_data_that_may_have_no_end_is_said_to(x, model, monkeypatch):
     monkeypatch.setattr(progress, "ENDLESS", 0.0)
     endless = itertools.islice(itertools.repeat(x), 5)
-    with pytest.warns(UserWarning, match=r"does not say how many there are.*give `steps`") as said:
+    with pytest.warns(UserWarning, match=r"does not say how many there are") as said:
         measure(model, endless)
-    assert len(said) == 1
+    assert sum("give `steps`" in str(warning.message) for warning in said) == 1
     # Nothing is said of what has a length.
     measure(model, x, batch_size=5)
     measure(model, itertools.repeat(x), steps=3)

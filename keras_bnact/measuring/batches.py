@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
 
 def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[Any]:
@@ -113,7 +114,11 @@ def _dense(leaf: Any) -> Any:
     elif hasattr(leaf, "todense"):
         leaf = leaf.todense()
     elif hasattr(leaf, "dense_shape"):
-        leaf = keras.ops.convert_to_tensor(leaf, sparse=False)
+        # TensorFlow's, which other backends get of tf.data as well.
+        values = np.asarray(leaf.values)
+        dense = np.zeros(tuple(leaf.dense_shape), values.dtype)
+        dense[tuple(np.asarray(leaf.indices).T)] = values
+        leaf = dense
     if not _has_examples(leaf):
         raise ValueError(
             f"A batch of the data holds {type(leaf).__name__}, where arrays are taken whose first "

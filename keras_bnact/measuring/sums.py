@@ -6,7 +6,6 @@ about their range: raw powers cancel in float32 where a channel saturates.
 
 from typing import Any, cast
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -81,8 +80,10 @@ class Elements:
         number = ops.size(x) // x.shape[-1]
         shares = ops.cast(number, "float64") / ops.cast(ops.size(valid), "float64")
         self.padding = ops.sum(ops.cast(ops.logical_not(valid), "float64")) * shares
-        dtype = "float64" if keras.backend.standardize_dtype(x.dtype) == "float64" else "float32"
-        self.x = ops.where(valid, ops.cast(x, dtype), ops.cast(self.shift, dtype))
+        # One of the activation's own numbers, so that it need not be made a wider one.
+        filling = ops.cast(self.shift, x.dtype)
+        self.shift = ops.cast(filling, "float32")
+        self.x = ops.where(valid, x, filling)
 
     def _outputs(self, x: Any) -> Any:
         return self.slope * ops.cast(x, "float64") + self.offset
