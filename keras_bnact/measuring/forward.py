@@ -197,11 +197,13 @@ class _Program:
             return [with_channel_axis(site, channel_axis) for site in chosen]
 
         def lay_out(batch):
-            self.layers = _lay_out(sites(batch), histograms)
+            found = sites(batch)
+            self.layers = _lay_out(found, histograms)
+            return found
 
         def step(batch, spans, largest_batch):
             results, counts = [], {}
-            for site, layer in zip(sites(batch), self.layers, strict=True):
+            for site, layer in zip(lay_out(batch), self.layers, strict=True):
                 elements = Elements(site)
                 results.append(elements.sums(largest_batch))
                 for histogram in layer.histograms:
@@ -216,7 +218,9 @@ class _Program:
 
         within = functools.partial(watched, watch)
         specs = signature.specs
-        backend.trace(lay_out, within, model, specs)
+        if histograms:
+            # How many there are, and so what the program takes, depends on the layers.
+            backend.trace(lay_out, within, model, specs)
         self._run = backend.compile(step, within, model, specs, *self._common(1, True).arrays())
 
     def begin(self, batch: Sequence[Any], shared: bool) -> _Common:

@@ -211,11 +211,14 @@ class _Program:
                     outputs = forward(reference(), x, training=True)
                 loss = reference().compute_loss(x, y, outputs, sample_weight)
             sites = select(find(recording, training=True), layers)
-            return loss, [site for site in sites if site.layer]
-
-        def find_names(batch):
-            _, sites = loss_and_sites(batch, lambda x: x)
+            sites = [site for site in sites if site.layer]
+            if not sites:
+                raise ValueError(
+                    "None of the measured activations has a weight layer before it, directly or "
+                    "with batch normalization in between."
+                )
             self.names = [site.name for site in sites]
+            return loss, sites
 
         def scaled_loss(batch, number, scale, perturb):
             loss, sites = loss_and_sites(batch, perturb)
@@ -238,12 +241,6 @@ class _Program:
             return {name: ops.stack(rows) for name, rows in outputs.items()}
 
         within = functools.partial(watched, watch)
-        backend.trace(find_names, within, model, signature.specs)
-        if not self.names:
-            raise ValueError(
-                "None of the measured activations has a weight layer before it, directly or with "
-                "batch normalization in between."
-            )
         arguments = (np.int32(1), _loss_scale(model))
         self._run = backend.compile(step, within, model, signature.specs, *arguments)
 
