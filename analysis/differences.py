@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from analysis.cells import SIZE, Group
+from analysis.experiments import SIZE, Setting
 
 # Flags that a comparison takes to be the same.
 SCALE = (
@@ -26,11 +26,11 @@ HYPER_PARAMETERS = (
 )
 
 
-def unlike(groups: Sequence[Group]) -> list[str]:
+def scale_differences(settings: Sequence[Setting]) -> list[str]:
     """In what of `SCALE` runs on the same images differ: `"width 0.25, 1.0"`."""
     differences = []
-    for images in {group.images: None for group in groups}:
-        there = [group.flags for group in groups if group.images == images]
+    for images in {setting.images: None for setting in settings}:
+        there = [setting.flags for setting in settings if setting.images == images]
         for name in SCALE:
             values = list(dict.fromkeys(flags.get(name, "not given") for flags in there))
             if len(values) > 1:
@@ -38,21 +38,21 @@ def unlike(groups: Sequence[Group]) -> list[str]:
     return list(dict.fromkeys(differences))
 
 
-def apart(groups: Sequence[Group]) -> list[str]:
+def hyper_parameter_differences(settings: Sequence[Setting]) -> list[str]:
     """In which hyper-parameters runs on the same images differ.
 
     Returns:
         Texts such as `"learning rate 0.1 (Swap), 0.01 (Convention)"`.
     """
-    short = len({group.name.split(", ")[0] for group in groups}) == 1
+    short = len({setting.name.split(", ")[0] for setting in settings}) == 1
     found = []
-    for images in {group.images: None for group in groups}:
-        there = [group for group in groups if group.images == images]
+    for images in {setting.images: None for setting in settings}:
+        there = [setting for setting in settings if setting.images == images]
         for flag in HYPER_PARAMETERS:
             models: dict[str, dict[str, None]] = {}
-            for group in there:
-                label = group.name.split(", ")[1] if short else group.name
-                models.setdefault(group.flags.get(flag, "not given"), {})[label] = None
+            for setting in there:
+                label = setting.name.split(", ")[1] if short else setting.name
+                models.setdefault(setting.flags.get(flag, "not given"), {})[label] = None
             if len(models) > 1:
                 values = (f"{value} ({'; '.join(labels)})" for value, labels in models.items())
                 found.append(f"{flag.replace('_', ' ')} {', '.join(values)}")

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.cells import Cell
+from analysis.experiments import Experiment
 
 # Okabe and Ito's colours, of different lightness. Most often the order has the colour.
 COLOURS = {"convention": "#0072B2", "swap": "#D55E00", "nwdbn": "#E69F00", "nobn": "#000000"}
@@ -32,17 +32,17 @@ matplotlib.rcParams.update(
 )
 
 
-def by_order(cell: Cell) -> dict[str, str]:
+def by_order(experiment: Experiment) -> dict[str, str]:
     """Keyword arguments of `Axes.plot` for a model, whose order has the colour."""
-    return {"color": COLOURS[cell.order], "marker": MARKERS[cell.order]}
+    return {"color": COLOURS[experiment.order], "marker": MARKERS[experiment.order]}
 
 
-def by_activation(cell: Cell) -> dict[str, str]:
+def by_activation(experiment: Experiment) -> dict[str, str]:
     """The same where the activation has the colour: the convention dashed."""
     return {
-        "color": ACTIVATIONS[cell.activation],
-        "marker": MARKERS[cell.order],
-        "linestyle": "--" if cell.order == "convention" else "-",
+        "color": ACTIVATIONS[experiment.activation],
+        "marker": MARKERS[experiment.order],
+        "linestyle": "--" if experiment.order == "convention" else "-",
     }
 
 

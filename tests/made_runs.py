@@ -1,4 +1,4 @@
-"""Run directories with known figures, written by hand, and the analysis of them."""
+"""Run directories with known metrics, written by hand, and the analysis of them."""
 
 import csv
 import json
@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from analysis import results, run
+from analysis import run
+from keras_bnact.statistics import STATISTICS
 
 LAYERS = [f"conv{i}" for i in range(1, 9)] + ["fc1", "fc2"]
 FLAGS = {
@@ -28,18 +29,18 @@ FLAGS = {
 
 @pytest.fixture
 def make_run(tmp_path, rng):
-    """Writes a run directory with known figures."""
+    """Writes a run directory with known metrics."""
 
     def make(name, accuracy, statistics=(0.5, 1.0, 0.6), held_out=None, classes=100, **flags):
         path = tmp_path / "runs" / name
         path.mkdir(parents=True)
         text = "".join(f"--{k}={v}\n" for k, v in (FLAGS | flags).items())
         (path / "flags.txt").write_text(text + "--nodeterministic\n")
-        figures = dict(zip(results.STATISTICS, statistics, strict=True))
+        of_layers = dict(zip(STATISTICS, statistics, strict=True))
         summary = {
             "epochs": 2,
             "test": {"accuracy": accuracy},
-            "statistics": {k: 2 * v for k, v in figures.items()},
+            "statistics": {k: 2 * v for k, v in of_layers.items()},
             "classes": classes,
         }
         if held_out is not None:
@@ -63,7 +64,7 @@ def make_run(tmp_path, rng):
                 "epoch": epoch,
                 "index": i,
                 "layer": layer,
-                **{k: v * epoch for k, v in figures.items()},
+                **{k: v * epoch for k, v in of_layers.items()},
             }
             for epoch in (1, 2)
             for i, layer in enumerate(LAYERS)

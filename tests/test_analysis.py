@@ -12,9 +12,11 @@ from conftest import ROOT, SMALL_RUN
 from made_runs import LAYERS, analyse, read, write
 from test_flagfiles import ACCURACIES, HYPER_PARAMETERS, SINGLE
 
-from analysis import cells, figures, published, results, run, tables
-from analysis.cells import ACTIVATIONS, DATASETS, ORDERS, Cell, Results
+from analysis import experiments, figures, published, run, runs, tables
+from analysis.experiments import ACTIVATIONS, DATASETS, ORDERS, Experiment, Runs
 from analysis.figures import analytic
+from analysis.runs import GAMMA_BETA_DECAYS
+from keras_bnact.statistics import STATISTICS
 
 
 def test_an_empty_folder_gives_the_analytic_figures_and_says_what_to_run(tmp_path, capsys):
@@ -38,7 +40,7 @@ def test_every_figure_of_the_paper_is_there_and_in_the_readme():
     rows = re.findall(r"^\| ([\d, ]+) \|", (ROOT / "analysis" / "README.md").read_text(), re.M)
     named = {int(number) for row in rows for number in row.split(",")}
     assert named >= set(numbers)
-    entries = [entry for table in tables.tables(Results([])).values() for entry in table]
+    entries = [entry for table in tables.tables(Runs([])).values() for entry in table]
     commands = [command for figure in figures.every() for command in figure.commands]
     for command in [*commands, *(entry.command for entry in entries)]:
         for path in re.findall(r"--flagfile=(\S+)", command):
@@ -154,7 +156,7 @@ def test_every_run_is_in_the_overview(tmp_path, make_run):
         "seeds",
         "accuracy",
         "standard deviation",
-        *results.STATISTICS,
+        *STATISTICS,
         "shrinkage",
     ]
     assert [*swap.values()][4:] == ["0.25", "2", "75.00", "1.41", "0.800", "3.000", "1.200", ""]
@@ -175,9 +177,9 @@ def test_by_how_much_weight_decay_shrinks_gamma_and_beta(tmp_path, make_run):
     for rate in [0.1] * 400 + [0.01] * 400:
         velocity = 0.9 * velocity - rate * 0.0005 * value
         value += velocity
-    nobn, result = results.read(tmp_path / "runs")[0]
+    nobn, swap = runs.read(tmp_path / "runs")[0]
     assert nobn.shrinkage is None
-    assert np.exp(-result.shrinkage[0]) == pytest.approx(value, rel=0.01)
+    assert np.exp(-swap.shrinkage[0]) == pytest.approx(value, rel=0.01)
     rows = read(analyse(tmp_path, "--figures=6") / "runs.csv")
     assert [row["shrinkage"] for row in rows] == ["", "0.22"]
 
@@ -186,7 +188,7 @@ def test_hyper_parameters_beside_the_papers(tmp_path, make_run):
     search = {"model": "vgg16", "validation_fraction": "0.1"}
     for rate, held_out in (("0.01", 0.8), ("0.1", 0.7)):
         make_run(rate, 0.7, held_out=held_out, learning_rate=rate, weight_decay="1e-05", **search)
-    make_run("cell", 0.9, model="vgg16")
+    make_run("whole", 0.9, model="vgg16")
     rows = read(analyse(tmp_path, "--figures=6") / "table3.csv")
     swap = {
         row["figure"]: (row["paper"], row["ours"])
@@ -225,11 +227,11 @@ def test_the_best_setting_is_chosen_by_all_its_seeds(make_run, tmp_path):
         make_run(f"search{seed}", 0.9, held_out=0.9, validation_fraction="0.1", seed=seed)
     make_run("lucky", 0.95, learning_rate="0.001")
     make_run("twice", 0.10, learning_rate="0.1", seed=1)
-    found, problems = results.read(tmp_path / "runs")
+    found, problems = runs.read(tmp_path / "runs")
     assert not problems
-    group = Results(found).group(Cell("swap"))
-    assert [result.path.name for result in group.results] == ["good0", "good1"]
-    assert group.alternatives == 3
+    setting = Runs(found).setting(Experiment("swap"))
+    assert [run.path.name for run in setting.runs] == ["good0", "good1"]
+    assert setting.alternatives == 3
 
 
 def test_what_held_out_images_chose_is_shown_before_what_is_more_accurate(make_run, tmp_path):
@@ -245,10 +247,10 @@ def test_what_held_out_images_chose_is_shown_before_what_is_more_accurate(make_r
             make_run(path, 1 - accuracy + int(seed) / 100, (0.5, 1.0, 0.6), seed=seed, **flags)
     for seed in "012":
         make_run(f"swap{seed}", 0.7 + int(seed) / 100, order="swap", seed=seed)
-    found, _ = results.read(tmp_path / "runs")
-    group = Results(found).group(Cell("convention"))
-    assert group.flags["learning_rate"] == "0.1"
-    assert not group.by_test
+    found, _ = runs.read(tmp_path / "runs")
+    setting = Runs(found).setting(Experiment("convention"))
+    assert setting.flags["learning_rate"] == "0.1"
+    assert not setting.by_test
     gap = next(r for r in read(analyse(tmp_path) / "table2.csv") if " - " in r["order"])
     assert (float(gap["ours"]), gap["95 % from"] != "") == (pytest.approx(30.0), True)
 
@@ -262,9 +264,9 @@ def test_nwdbn_is_told_from_the_convention(make_run, tmp_path):
     make_run("decayed", 0.7, order="convention", **decayed)
     make_run("none", 0.7, order="convention", weight_decay="0.0")
     make_run("none at all", 0.7, order="convention", weight_decay="0.0", **off)
-    found, _ = results.read(tmp_path / "runs")
+    found, _ = runs.read(tmp_path / "runs")
     names = {
-        order: [r.path.name for r in found if Cell(order).fits(r)]
+        order: [run.path.name for run in found if Experiment(order).fits(run)]
         for order in ("nwdbn", "convention", "swap")
     }
     assert names == {
@@ -278,19 +280,19 @@ def test_a_weight_decay_that_is_not_given_is_that_of_the_kernels(make_run, tmp_p
     make_run("0", 0.6)
     decays = ("0.0", "0.0001", "0.0005")
     for decay in decays:
-        affine = dict.fromkeys(results.AFFINE, decay)
+        affine = dict.fromkeys(GAMMA_BETA_DECAYS, decay)
         make_run(decay, 0.7, seed=1, **affine)
     out = analyse(tmp_path, "--figures=7")
     rows = {float(row["weight_decay"]): float(row["accuracy"]) for row in read(out / "figure7.csv")}
     assert rows == pytest.approx({0.0: 70, 1e-4: 70, 5e-4: 65})
-    found, _ = results.read(tmp_path / "runs")
-    group = Results(found).group(Cell("swap"))
-    assert [run.path.name for run in group.results] == ["0", "0.0005"]
+    found, _ = runs.read(tmp_path / "runs")
+    setting = Runs(found).setting(Experiment("swap"))
+    assert [run.path.name for run in setting.runs] == ["0", "0.0005"]
     assert {row["gamma weight decay"] for row in read(out / "runs.csv")} == {*decays}
     # What was not told does not vary.
     make_run("less", 0.6, weight_decay="0.0001")
-    found, _ = results.read(tmp_path / "runs")
-    assert Results(found).group(Cell("swap")).searched == ["weight_decay"]
+    found, _ = runs.read(tmp_path / "runs")
+    assert Runs(found).setting(Experiment("swap")).searched == ["weight_decay"]
 
 
 def test_sweeps_of_weight_decay(make_run, tmp_path):
@@ -328,8 +330,8 @@ def test_a_folder_of_images_stands_in_for_cifar100_alone(make_run, tmp_path):
     make_run("real", 0.7)
     page = (analyse(tmp_path, "--figures=6") / "index.html").read_text()
     assert "stand in for it" not in page
-    found, _ = results.read(tmp_path / "runs")
-    assert [r.path.name for r in Results(found).on("cifar100")] == ["real"]
+    found, _ = runs.read(tmp_path / "runs")
+    assert [run.path.name for run in Runs(found).on("cifar100")] == ["real"]
 
 
 def test_a_folder_stands_in_for_the_data_set_of_as_many_classes(make_run, tmp_path):
@@ -338,8 +340,8 @@ def test_a_folder_stands_in_for_the_data_set_of_as_many_classes(make_run, tmp_pa
     summary = tmp_path / "runs" / "2" / "summary.json"
     # Runs of earlier versions do not say.
     summary.write_text(json.dumps(json.loads(summary.read_text()) | {"classes": None}))
-    found = Results(results.read(tmp_path / "runs")[0])
-    named = {name: [r.path.name for r in found.on(name)] for name in DATASETS}
+    found = Runs(runs.read(tmp_path / "runs")[0])
+    named = {name: [run.path.name for run in found.on(name)] for name in DATASETS}
     expected = {"cifar10": ["10"], "cifar100": ["100"], "tiny_imagenet": [], "imagenet2012": []}
     assert named == expected
 
@@ -368,7 +370,7 @@ def test_the_page_says_where_runs_are_not_of_one_scale(make_run, tmp_path):
 
 
 def test_the_commands_are_of_the_tables_cells():
-    for table in tables.tables(Results([])).values():
+    for table in tables.tables(Runs([])).values():
         for entry in table:
             if not entry.command:
                 assert "Swap - Convention" in entry.names
@@ -426,11 +428,11 @@ DAMAGES = {
     ),
     "column": (
         lambda run: _without_column(run / "statistics.csv", "skewness"),
-        "statistics.csv lacks figures",
+        "statistics.csv lacks statistics",
     ),
     "gradient": (
         lambda run: _without_column(run / "gradients.csv", "input"),
-        "gradients.csv lacks figures",
+        "gradients.csv lacks statistics",
     ),
     "rows": (
         lambda run: write(run / "gradients.csv", read(run / "gradients.csv")[:-3]),
@@ -478,9 +480,9 @@ def test_the_largest_scale_is_shown(make_run, tmp_path):
         make_run(f"small{seed}", 0.8, width="0.25", epochs="200", seed=seed)
         make_run(f"short{seed}", 0.9, width="1.0", epochs="2", seed=seed)
         make_run(f"few{seed}", 0.9, width="1.0", epochs="200", train_examples="99", seed=seed)
-    found, _ = results.read(tmp_path / "runs")
-    (result,) = Results(found).group(Cell("swap")).results
-    assert result.path.name == "full"
+    found, _ = runs.read(tmp_path / "runs")
+    (shown,) = Runs(found).setting(Experiment("swap")).runs
+    assert shown.path.name == "full"
 
 
 def test_every_figure_is_drawn_from_runs(make_run, tmp_path):
@@ -513,8 +515,8 @@ def test_every_figure_is_drawn_from_runs(make_run, tmp_path):
 
 
 def test_a_real_run(train, tmp_path, monkeypatch):
-    monkeypatch.setattr(cells, "STAND_IN", "digits")
-    monkeypatch.setattr(cells, "CLASSES", {"cifar100": 10})
+    monkeypatch.setattr(experiments, "STAND_IN", "digits")
+    monkeypatch.setattr(experiments, "CLASSES", {"cifar100": 10})
     run_dir = f"--run_dir={tmp_path / 'runs' / 'swap'}"
     process = train(*SMALL_RUN, "--model=vgg16_11", "--epochs=1", "--export=none", run_dir)
     assert process.returncode == 0, process.stderr
@@ -571,7 +573,7 @@ def test_the_published_numbers_are_the_papers():
     """Against those typed in for the flagfiles."""
     found = {
         name: {entry.names: float(entry.paper.split()[0]) for entry in table}
-        for name, table in tables.tables(Results([])).items()
+        for name, table in tables.tables(Runs([])).items()
     }
     for (model, activation), text in ACCURACIES.items():
         values = iter(map(float, text.split()))
@@ -579,24 +581,24 @@ def test_the_published_numbers_are_the_papers():
         rates, decays = (
             line.split() for line in HYPER_PARAMETERS[model, activation].strip().splitlines()
         )
-        names = tables.MODELS.get(model, model.upper()), ACTIVATIONS[activation]
+        names = Experiment("swap", model).network, ACTIVATIONS[activation]
         for row, dataset in enumerate(DATASETS.values()):
             pair = []
             for column, order in enumerate(("Convention", "Swap")):
-                cell = (*names, order, dataset)
-                pair.append(found["1"][*cell, "accuracy"])
+                experiment = (*names, order, dataset)
+                pair.append(found["1"][*experiment, "accuracy"])
                 assert pair[-1] == next(values)
                 chosen = found[str(number)]
-                assert chosen[*cell, "learning rate"] == float(rates[4 * column + row])
-                assert chosen[*cell, "weight decay"] == float(decays[4 * column + row])
+                assert chosen[*experiment, "learning rate"] == float(rates[4 * column + row])
+                assert chosen[*experiment, "weight decay"] == float(decays[4 * column + row])
             gap = found["1"][*names, "Swap - Convention", dataset, "accuracy"]
             assert gap == pytest.approx(pair[1] - pair[0])
     for name, (accuracy, settings) in SINGLE.items():
         model, activation, order = settings.split()[:3]
         order = "NWDBN" if name.endswith("nwdbn") else ORDERS[order]
-        cell = (model.upper(), ACTIVATIONS[activation], order, "CIFAR-100", "accuracy")
+        experiment = (model.upper(), ACTIVATIONS[activation], order, "CIFAR-100", "accuracy")
         table = {"table2": "2", "table7": "7"}.get(name.split("/")[0], "text")
-        assert found[table][cell] == accuracy
+        assert found[table][experiment] == accuracy
     text = {names[2:5:2]: value for names, value in found["text"].items()}
     assert {order: text[order, "sparsity"] for order in ("Convention", "NWDBN", "Swap")} == {
         "Convention": 0.717951,
@@ -608,7 +610,7 @@ def test_the_published_numbers_are_the_papers():
 
 
 def test_every_published_number_is_in_a_table():
-    entries = tables.tables(Results([]))
+    entries = tables.tables(Runs([]))
     assert [len(entries[name]) for name in "1234567"] == [48, 12, 40, 40, 40, 40, 9]
     assert all(entry.ours is None for table in entries.values() for entry in table)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from made_runs import analyse
 
-from analysis import cells, figures, results, style, tables
-from analysis.cells import DATASETS, Cell, Results
+from analysis import experiments, figures, runs, style, tables
+from analysis.experiments import DATASETS, Experiment, Runs
 from analysis.figures import analytic
 from train import options
 
@@ -23,15 +23,15 @@ def draw(tmp_path):
     def draw(number):
         (figure,) = (figure for figure in figures.every() if figure.number == number)
         (tmp_path / "runs").mkdir(exist_ok=True)
-        found, _ = results.read(tmp_path / "runs")
-        return figure.draw(Results(found))
+        found, _ = runs.read(tmp_path / "runs")
+        return figure.draw(Runs(found))
 
     return draw
 
 
 @pytest.fixture
 def everything(make_run):
-    """Runs for all figures, of models whose figures are of different sizes."""
+    """Runs for all figures, of models whose statistics are of different sizes."""
     for i, activation in enumerate(ACTIVATIONS):
         for j, order in enumerate(("swap", "convention")):
             statistics = (0.1 + 0.1 * i + 0.05 * j, 0.5 + i + 2 * j, 0.6)
@@ -188,11 +188,11 @@ def test_another_experiment_does_not_take_a_models_place(make_run, tmp_path):
         make_run(f"figure16{seed}", 0.8, learning_rate="0.01", epochs="200", seed=seed)
     for path in (tmp_path / "runs").glob("*"):
         lengthen(path)
-    found, problems = results.read(tmp_path / "runs")
+    found, problems = runs.read(tmp_path / "runs")
     assert not problems
-    group = Results(found).group(Cell("swap"))
-    assert [run.path.name for run in group.results] == [f"table2{seed}" for seed in range(3)]
-    assert group.alternatives == 1
+    setting = Runs(found).setting(Experiment("swap"))
+    assert [run.path.name for run in setting.runs] == [f"table2{seed}" for seed in range(3)]
+    assert setting.alternatives == 1
 
 
 def lengthen(path):
@@ -207,17 +207,17 @@ def lengthen(path):
 
 def test_other_initial_weights_are_not_the_flagfiles(make_run, tmp_path):
     flags = options.parse([])
-    assert {name: flags[name].serialize().split("=")[1] for name in cells.DEFAULTS} == (
-        cells.DEFAULTS
+    assert {name: flags[name].serialize().split("=")[1] for name in experiments.DEFAULTS} == (
+        experiments.DEFAULTS
     )
     table2 = {"learning_rate": "0.1", "epochs": "200"}
     make_run("table2", 0.7, **table2)
     make_run("other", 0.9, kernel_initializer="he_normal", **table2)
     for path in (tmp_path / "runs").glob("*"):
         lengthen(path)
-    group = Results(results.read(tmp_path / "runs")[0]).group(Cell("swap"))
-    assert [run.path.name for run in group.results] == ["table2"]
-    assert not group.by_test
+    setting = Runs(runs.read(tmp_path / "runs")[0]).setting(Experiment("swap"))
+    assert [run.path.name for run in setting.runs] == ["table2"]
+    assert not setting.by_test
 
 
 def test_the_largest_sweep_of_weight_decays_is_drawn(make_run, draw):
@@ -238,14 +238,14 @@ def test_learning_curves_are_of_the_largest_pair_and_then_of_their_flagfiles(
 
     make("small", 0.9, width="0.25")
     make("large", 0.5, width="0.5")
-    assert {group.flags["width"] for group in draw(16).groups} == {"0.5"}
+    assert {setting.flags["width"] for setting in draw(16).settings} == {"0.5"}
     full = {"epochs": "200", "width": "1.0"}
     make("better", 0.9, learning_rate="0.1", **full)
     make("figure16", 0.8, learning_rate="0.01", **full)
     for path in (tmp_path / "runs").glob("*"):
         if path.name.startswith(("better", "figure16")):
             lengthen(path)
-    assert {group.flags["learning_rate"] for group in draw(16).groups} == {"0.01"}
+    assert {setting.flags["learning_rate"] for setting in draw(16).settings} == {"0.01"}
 
 
 def test_a_channel_without_spread_is_said_to_be_so(make_run, draw):
@@ -276,7 +276,7 @@ def test_a_narrow_screen_shows_all_of_a_single_panel(everything, tmp_path):
     page = (analyse(tmp_path, "--figures=3,9") / "index.html").read_text()
     assert page.count("<figure><img") == 1
     assert page.count('<figure class="wide"><img') == 1
-    # The paper's figures and ours are among the first columns of every table.
+    # The paper's numbers and ours are among the first columns of every table.
     heads = re.findall(r"<thead><tr>(.*?)</tr></thead>", page)
     columns = [re.findall(r"<th>(.*?)</th>", head) for head in heads if "<th>paper</th>" in head]
     assert len(columns) == len(tables.TITLES)

@@ -5,7 +5,7 @@ from statistics import NormalDist
 import numpy as np
 
 from analysis import style
-from analysis.cells import Results
+from analysis.experiments import Runs
 from analysis.figures import Drawing, Figure
 from keras_bnact import statistics
 
@@ -45,7 +45,7 @@ def moments_of_tanh(mean: float, std: float) -> tuple[float, float, float]:
     return centre, second**0.5, third / second**1.5
 
 
-def _normalized_tanh(_: Results) -> Drawing:
+def _normalized_tanh(_: Runs) -> Drawing:
     drawn, axes = style.new(6.4, 4.2)
     rng = np.random.default_rng(0)
     inputs = [rng.normal(mean, std, SAMPLES) for mean, std in INPUTS]
@@ -96,7 +96,7 @@ def distributions() -> dict[str, np.ndarray]:
     }
 
 
-def _measures_of_distributions(_: Results) -> Drawing:
+def _measures_of_distributions(_: Runs) -> Drawing:
     drawn, axes = style.new(9, 5, nrows=2, ncols=3, sharex=True)
     rows = []
     for axis, (name, values) in zip(axes.flat, distributions().items(), strict=True):
@@ -124,7 +124,7 @@ def _measures_of_distributions(_: Results) -> Drawing:
     return Drawing(drawn, rows)
 
 
-def _skewness_of_tanh(_: Results) -> Drawing:
+def _skewness_of_tanh(_: Runs) -> Drawing:
     drawn, axes = style.new()
     rows = []
     for number, mean in enumerate(MEANS):

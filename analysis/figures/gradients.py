@@ -3,8 +3,8 @@
 import numpy as np
 
 from analysis import commands, style
-from analysis.cells import Cell, Results
-from analysis.figures import Drawing, Figure, groups
+from analysis.experiments import Experiment, Runs
+from analysis.figures import Drawing, Figure, with_runs
 
 PANELS = {
     "input": "Input of the weight layer",
@@ -13,20 +13,20 @@ PANELS = {
 }
 
 
-def _draw(results: Results) -> Drawing:
-    found, missing = groups(results, (Cell("convention"), Cell("swap")))
+def _draw(runs: Runs) -> Drawing:
+    found, missing = with_runs(runs, (Experiment("convention"), Experiment("swap")))
     drawn, axes = style.new(11, 3.6, ncols=len(PANELS))
     rows = []
-    for axis, (figure, title) in zip(axes, PANELS.items(), strict=True):
-        for cell, group in found.items():
-            names, values = group.over_layers("gradients", figure)
+    for axis, (statistic, title) in zip(axes, PANELS.items(), strict=True):
+        for experiment, setting in found.items():
+            names, values = setting.over_layers("gradients", statistic)
             x = np.arange(1, len(names) + 1)
-            mean, std = style.seeds(axis, style.by_order(cell), cell.label, x, values)
+            mean, std = style.seeds(axis, style.by_order(experiment), experiment.label, x, values)
             rows += [
                 {
-                    "model": cell.label,
+                    "model": experiment.label,
                     "layer": name,
-                    "figure": figure,
+                    "figure": statistic,
                     "mean": float(mean[i]),
                     "std": float(std[i]),
                 }
@@ -35,7 +35,7 @@ def _draw(results: Results) -> Drawing:
         axis.set_xticks(x, names, rotation=90, fontsize=8)
         axis.set(xlabel="Layer", ylabel="Mean absolute value")
         axis.set_title(title, fontsize=10)
-        axis.set_yscale("linear" if figure == "input" else "log")
+        axis.set_yscale("linear" if statistic == "input" else "log")
     style.from_zero(axes[0])
     axes[0].legend()
     return Drawing(drawn, rows, list(found.values()), missing)
@@ -45,7 +45,7 @@ FIGURES = (
     Figure(
         15,
         "Inputs of the weight layers, and gradients of weights and activations",
-        commands.cells(f"table2/tanh_{order}" for order in ("convention", "swap")),
+        commands.experiments(f"table2/tanh_{order}" for order in ("convention", "swap")),
         _draw,
     ),
 )

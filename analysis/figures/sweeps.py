@@ -1,4 +1,4 @@
-"""Accuracy against a figure of the layers, as a weight decay varies: figures 5, 7 and 18."""
+"""Accuracy against a statistic of the layers, as a weight decay varies: figures 5, 7 and 18."""
 
 import operator
 from collections.abc import Callable, Sequence
@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from analysis import commands, style
-from analysis.cells import Cell, Group, Results, best
+from analysis.experiments import Experiment, Runs, Setting, best
 from analysis.figures import Drawing, Figure, NotRunError
-from analysis.results import AFFINE, Result
+from analysis.runs import GAMMA_BETA_DECAYS, Run
 
 # Of gamma and beta: the paper's in figure 7; figure 18 gives none, so these are ours.
 SMALL = (0.0, 1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4)
@@ -19,28 +19,28 @@ FEWEST = 4
 
 
 def _draw(
-    cell: Cell,
-    fits: Callable[[Result], float | None],
+    experiment: Experiment,
+    fits: Callable[[Run], float | None],
     decays: Sequence[float],
-    figure: str,
+    statistic: str,
     decay: str,
     scale: dict[str, Any],
     note: str | None = None,
-) -> Callable[[Results], Drawing]:
-    def draw(results: Results) -> Drawing:
-        found = _by_decay(results, fits)
+) -> Callable[[Runs], Drawing]:
+    def draw(runs: Runs) -> Drawing:
+        found = _by_decay(runs, fits)
         if len(found) < 2:
             raise NotRunError
         x = [*found]
-        accuracy = _columns([group.accuracy() for group in found.values()])
-        mean = operator.methodcaller("mean_of_layers", figure)
-        second = _columns([group.statistic(mean) for group in found.values()])
+        accuracy = _columns([setting.accuracy() for setting in found.values()])
+        mean = operator.methodcaller("mean_of_layers", statistic)
+        second = _columns([setting.statistic(mean) for setting in found.values()])
         drawn, axes = style.new(6.4, 5.0, nrows=2, sharex=True)
-        looks = style.by_order(cell) | {"capsize": 3}
+        looks = style.by_order(experiment) | {"capsize": 3}
         for axis, (mean, std), label in zip(
             axes,
             (accuracy, second),
-            ("Test accuracy (%)", f"{figure.capitalize()},\nmean of the layers"),
+            ("Test accuracy (%)", f"{statistic.capitalize()},\nmean of the layers"),
             strict=True,
         ):
             axis.errorbar(x, mean, None if np.isnan(std).all() else np.nan_to_num(std), **looks)
@@ -48,7 +48,7 @@ def _draw(
         notes = [note] if note else []
         if len(found) >= FEWEST and np.std(accuracy[0]) and np.std(second[0]):
             correlation = np.corrcoef(accuracy[0], second[0])[0, 1]
-            notes.append(f"correlation of accuracy and {figure}: {correlation:.2f}")
+            notes.append(f"correlation of accuracy and {statistic}: {correlation:.2f}")
         axes[0].set_title("; ".join(notes), fontsize=10)
         axes[1].set_xscale(**scale)
         axes[1].set_xlabel(f"Weight decay of {decay}")
@@ -57,8 +57,8 @@ def _draw(
                 "weight_decay": value,
                 "accuracy": accuracy[0][i],
                 "accuracy_std": accuracy[1][i],
-                figure: second[0][i],
-                f"{figure}_std": second[1][i],
+                statistic: second[0][i],
+                f"{statistic}_std": second[1][i],
             }
             for i, value in enumerate(found)
         ]
@@ -68,18 +68,18 @@ def _draw(
     return draw
 
 
-def _by_decay(results: Results, fits: Callable[[Result], float | None]) -> dict[float, Group]:
-    """The groups of a sweep by what varies.
+def _by_decay(runs: Runs, fits: Callable[[Run], float | None]) -> dict[float, Setting]:
+    """The settings of a sweep by what varies.
 
     Of several sweeps that of the largest size, then of the most values, then of the most runs.
     """
-    sweeps: dict[Any, dict[float, list[Result]]] = {}
-    for result in results.on("cifar100"):
-        names = (result.flags["model"], result.flags["activation"])
-        value = fits(result) if names == ("vgg16_11", "tanh") else None
-        if value is not None and not result.held_out:
-            rest = tuple((k, v) for k, v in result.settings if k not in AFFINE)
-            sweeps.setdefault(rest, {}).setdefault(value, []).append(result)
+    sweeps: dict[Any, dict[float, list[Run]]] = {}
+    for run in runs.on("cifar100"):
+        names = (run.flags["model"], run.flags["activation"])
+        value = fits(run) if names == ("vgg16_11", "tanh") else None
+        if value is not None and not run.held_out:
+            rest = tuple((k, v) for k, v in run.setting_flags if k not in GAMMA_BETA_DECAYS)
+            sweeps.setdefault(rest, {}).setdefault(value, []).append(run)
     if not sweeps:
         raise NotRunError
 
@@ -98,18 +98,18 @@ def _columns(pairs: Sequence[tuple[float, float | None]]) -> tuple[Sequence[floa
     return means, np.array([np.nan if std is None else std for std in stds])
 
 
-def _beta(result: Result) -> float | None:
+def _beta(run: Run) -> float | None:
     """Of beta in the convention, where gamma has none."""
-    gamma, beta = result.affine_decays
-    return beta if result.flags["order"] == "convention" and not gamma else None
+    gamma, beta = run.gamma_beta_decays
+    return beta if run.flags["order"] == "convention" and not gamma else None
 
 
-def _affine(low: float, high: float) -> Callable[[Result], float | None]:
+def _gamma_and_beta(low: float, high: float) -> Callable[[Run], float | None]:
     """Of gamma and beta in the swapped order, where they have the same, between two values."""
 
-    def fits(result: Result) -> float | None:
-        gamma, beta = result.affine_decays
-        inside = result.flags["order"] == "swap" and gamma == beta and low <= beta <= high
+    def fits(run: Run) -> float | None:
+        gamma, beta = run.gamma_beta_decays
+        inside = run.flags["order"] == "swap" and gamma == beta and low <= beta <= high
         return beta if inside else None
 
     return fits
@@ -122,7 +122,7 @@ FIGURES = (
         "Accuracy and skewness, as beta's weight decay grows in NWDBN",
         [commands.sweep("figure5/sweep")],
         _draw(
-            Cell("nwdbn"),
+            Experiment("nwdbn"),
             _beta,
             [i / 10_000 for i in range(11)],
             "skewness",
@@ -135,8 +135,8 @@ FIGURES = (
         "Accuracy and sparsity, as gamma's and beta's weight decay grows in Swap",
         [commands.sweep("figure7/sweep")],
         _draw(
-            Cell("swap"),
-            _affine(0.0, 5e-4),
+            Experiment("swap"),
+            _gamma_and_beta(0.0, 5e-4),
             SMALL,
             "sparsity",
             _BOTH,
@@ -148,8 +148,8 @@ FIGURES = (
         "Figure 7 with larger weight decays: accuracy and sparsity in Swap",
         [commands.sweep("figure18/sweep")],
         _draw(
-            Cell("swap"),
-            _affine(1e-3, np.inf),
+            Experiment("swap"),
+            _gamma_and_beta(1e-3, np.inf),
             LARGE,
             "sparsity",
             _BOTH,

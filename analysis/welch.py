@@ -1,4 +1,4 @@
-"""How figures differ from seed to seed, and models by more than that."""
+"""How metrics differ from seed to seed, and models by more than that."""
 
 import warnings
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def gap(
+def difference_of_means(
     one: Sequence[float], other: Sequence[float]
 ) -> tuple[float, float | None, tuple[float, float] | None]:
-    """By how much figures of one model's seeds exceed those of another's.
+    """By how much a metric of one model's seeds exceeds that of another's.
 
     Returns:
         The difference of the means; its standard deviation from one pair of seeds to the next,

@@ -1,4 +1,4 @@
-"""The paper's models, and which runs are runs of them."""
+"""The paper's experiments, and which runs are runs of them."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from analysis import published
-from analysis.results import ASIDE, Result
-from analysis.spread import mean_and_std
+from analysis.runs import ASIDE, Run
+from analysis.welch import mean_and_std
 
 # What stands in for a data set without runs: a user's own images of as many classes.
 STAND_IN = "image_folder"
@@ -34,8 +34,8 @@ ACTIVATIONS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
-    """A model of the paper's.
+class Experiment:
+    """A model of the paper's, on a data set.
 
     Args:
         order: `"convention"`, `"swap"`, `"nobn"`, or `"nwdbn"`: the convention without weight
@@ -54,15 +54,19 @@ class Cell:
         return ORDERS[self.order]
 
     @property
+    def network(self) -> str:
+        """As the paper writes it: `VGG16_11`."""
+        return MODELS.get(self.model, self.model.upper())
+
+    @property
     def name(self) -> str:
         """In full: `VGG16_11 Tanh, Swap`."""
-        model = MODELS.get(self.model, self.model.upper())
-        return f"{model} {ACTIVATIONS[self.activation]}, {self.label}"
+        return f"{self.network} {ACTIVATIONS[self.activation]}, {self.label}"
 
-    def fits(self, result: Result) -> bool:
+    def fits(self, run: Run) -> bool:
         """Whether a run is one of this model, on whatever scale."""
-        named = (result.flags["model"], result.flags["activation"])
-        return (_order(result), *named) == (self.order, self.model, self.activation)
+        named = (run.flags["model"], run.flags["activation"])
+        return (_order(run), *named) == (self.order, self.model, self.activation)
 
     @property
     def flagfiles(self) -> list[Mapping[str, str]]:
@@ -75,26 +79,26 @@ class Cell:
         return [published.flags(name) for name in sorted(named)]
 
 
-def _order(result: Result) -> str | None:
-    """Of a cell's orders that of a run; None where gamma and beta have other weight decays."""
-    order, affine = result.flags["order"], {*result.affine_decays}
-    if affine == {float(result.flags["weight_decay"])}:
+def _order(run: Run) -> str | None:
+    """An experiment's order that a run has; None where gamma and beta have other weight decays."""
+    order, decays = run.flags["order"], {*run.gamma_beta_decays}
+    if decays == {float(run.flags["weight_decay"])}:
         return order
-    return "nwdbn" if order == "convention" and affine == {0.0} else None
+    return "nwdbn" if order == "convention" and decays == {0.0} else None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Group:
-    """Runs that differ in their seeds alone.
+class Setting:
+    """Runs of an experiment that differ in their seeds alone.
 
     Attributes:
-        results: The runs.
-        alternatives: How many other settings of the same cell there are runs of.
+        runs: The runs.
+        alternatives: How many other settings of the same experiment there are runs of.
         searched: The flags in which these settings differ, among those of one size.
         by_test: Whether the test accuracy has chosen this setting among others.
     """
 
-    results: Sequence[Result]
+    runs: Sequence[Run]
     alternatives: int = 0
     searched: Sequence[str] = ()
     by_test: bool = False
@@ -102,7 +106,7 @@ class Group:
     @property
     def flags(self) -> dict[str, str]:
         """What the runs have in common."""
-        return dict(self.results[0].settings)
+        return dict(self.runs[0].setting_flags)
 
     @property
     def size(self) -> tuple[float, ...]:
@@ -113,56 +117,56 @@ class Group:
     def name(self) -> str:
         """The model in full: `VGG16_11 Tanh, Swap`."""
         flags = self.flags
-        order = _order(self.results[0]) or flags["order"]
-        return Cell(order, flags["model"], flags["activation"]).name
+        order = _order(self.runs[0]) or flags["order"]
+        return Experiment(order, flags["model"], flags["activation"]).name
 
     @property
     def images(self) -> tuple[str, int | None]:
         """Which images: runs on as many classes of the same kind of data set are comparable."""
-        return self.flags["dataset"], self.results[0].summary.get("classes")
+        return self.flags["dataset"], self.runs[0].summary.get("classes")
 
     def made_by(self, flags: Mapping[str, str]) -> bool:
         """Whether the runs are those of a flagfile, whatever stands in for its images."""
         aside = (*ASIDE, "dataset", "data_dir")
-        own = self.results[0].flags
+        own = self.runs[0].flags
         asked = DEFAULTS | {name: flags[name] for name in flags if name not in aside}
         return all(_same(own.get(name), value) for name, value in asked.items())
 
     @property
-    def sound(self) -> list[Result]:
+    def sound(self) -> list[Run]:
         """The runs that did not diverge; all if every one did."""
-        return [result for result in self.results if not result.diverged] or [*self.results]
+        return [run for run in self.runs if not run.diverged] or [*self.runs]
 
     def accuracy(self) -> tuple[float, float | None]:
         """On the test images in percent, over all seeds: mean and standard deviation."""
-        return mean_and_std([result.accuracy for result in self.results])
+        return mean_and_std([run.accuracy for run in self.runs])
 
-    def statistic(self, figure: Callable[[Result], float]) -> tuple[float, float | None]:
+    def statistic(self, of: Callable[[Run], float]) -> tuple[float, float | None]:
         """Of what the layers came to, over the seeds that did not diverge: the same."""
-        return mean_and_std([figure(result) for result in self.sound])
+        return mean_and_std([of(run) for run in self.sound])
 
-    def over_layers(self, table: str, figure: str) -> tuple[list[str], np.ndarray]:
-        """The layers' names, and a figure of theirs: an array of shape `(seeds, layers)`."""
-        names = [record["layer"] for record in getattr(self.results[0], table)]
-        values = [[record[figure] for record in getattr(result, table)] for result in self.sound]
+    def over_layers(self, table: str, statistic: str) -> tuple[list[str], np.ndarray]:
+        """The layers' names, and a statistic of theirs: an array of shape `(seeds, layers)`."""
+        names = [record["layer"] for record in getattr(self.runs[0], table)]
+        values = [[record[statistic] for record in getattr(run, table)] for run in self.sound]
         return names, np.array(values, "float64")
 
     def over_epochs(self, column: str) -> np.ndarray:
         """A column of the history, of shape `(seeds, epochs)`, as far as all runs got."""
-        columns = [[row[column] for row in result.history] for result in self.results]
+        columns = [[row[column] for row in run.history] for run in self.runs]
         epochs = min(map(len, columns))
         return np.array([column[:epochs] for column in columns], "float64")
 
 
-class Results:
-    """All runs that there are, by cell.
+class Runs:
+    """All runs that there are, by experiment.
 
     Args:
-        results: As `results.read` gives them.
+        runs: As `runs.read` gives them.
     """
 
-    def __init__(self, results: Sequence[Result]):
-        self.results = results
+    def __init__(self, runs: Sequence[Run]):
+        self.all = runs
 
     def dataset(self, name: str) -> str:
         """The data set that stands in for one of the paper's: most often itself."""
@@ -174,93 +178,95 @@ class Results:
         found = self.dataset(name)
         return DATASETS[name] if found == name else f"{DATASETS[name]} ({found})"
 
-    def on(self, dataset: str) -> list[Result]:
+    def on(self, dataset: str) -> list[Run]:
         """The runs on a data set of the paper's, or on what stands in for it."""
-        own = [result for result in self.results if result.flags["dataset"] == dataset]
+        own = [run for run in self.all if run.flags["dataset"] == dataset]
         if own or dataset not in CLASSES:
             return own
         return [
-            result
-            for result in self.results
-            if result.flags["dataset"] == STAND_IN
-            and result.summary.get("classes") == CLASSES[dataset]
+            run
+            for run in self.all
+            if run.flags["dataset"] == STAND_IN and run.summary.get("classes") == CLASSES[dataset]
         ]
 
-    def group(self, cell: Cell) -> Group | None:
-        """The runs of a cell, of one setting; None if there are none.
+    def setting(self, experiment: Experiment) -> Setting | None:
+        """The runs of an experiment, of one setting; None if there are none.
 
         Runs that were trained on all images come first, then those of the largest size, then those
-        of the cell's own flagfile, then those of the setting that a search on held-out images has
-        chosen, then those with the most seeds, and of these the setting of the highest mean
+        of the experiment's own flagfile, then those of the setting that a search on held-out images
+        has chosen, then those with the most seeds, and of these the setting of the highest mean
         accuracy (as the paper chose, A.1), by the held-out images where there are some.
         """
-        return best([r for r in self.on(cell.dataset) if cell.fits(r)], cell.flagfiles)
+        return best(self._of(experiment), experiment.flagfiles)
 
-    def search(self, cell: Cell) -> Group | None:
-        """The best of a cell's runs with held-out images: what a search has chosen."""
-        return best([r for r in self.on(cell.dataset) if cell.fits(r) and r.held_out])
+    def search(self, experiment: Experiment) -> Setting | None:
+        """The best of an experiment's runs with held-out images: what a search has chosen."""
+        return best([run for run in self._of(experiment) if run.held_out])
 
-
-def by_settings(results: Sequence[Result]) -> list[Group]:
-    """All runs, those that differ in their seeds alone together; one a seed."""
-    groups: dict[Any, dict[int, Result]] = {}
-    for result in results:
-        groups.setdefault(result.settings, {}).setdefault(int(result.flags["seed"]), result)
-    return [Group([by_seed[seed] for seed in sorted(by_seed)]) for by_seed in groups.values()]
+    def _of(self, experiment: Experiment) -> list[Run]:
+        return [run for run in self.on(experiment.dataset) if experiment.fits(run)]
 
 
-def best(results: Sequence[Result], flagfiles: Sequence[Mapping[str, str]] = ()) -> Group | None:
-    """Of runs of one cell those of one setting, chosen as `Results.group` says."""
-    found = by_settings(results)
+def settings_of(runs: Sequence[Run]) -> list[Setting]:
+    """All runs, those that differ in their seeds alone together; the first of each seed."""
+    settings: dict[Any, dict[int, Run]] = {}
+    for run in runs:
+        settings.setdefault(run.setting_flags, {}).setdefault(int(run.flags["seed"]), run)
+    return [Setting([by_seed[seed] for seed in sorted(by_seed)]) for by_seed in settings.values()]
+
+
+def best(runs: Sequence[Run], flagfiles: Sequence[Mapping[str, str]] = ()) -> Setting | None:
+    """Of runs of one experiment those of one setting, chosen as `Runs.setting` says."""
+    found = settings_of(runs)
     if not found:
         return None
-    held_out = [group for group in found if group.results[0].held_out]
-    whole = [group for group in found if group not in held_out] or found
-    choice = _choice(held_out, varied(whole))
+    held_out = [setting for setting in found if setting.runs[0].held_out]
+    whole = [setting for setting in found if setting not in held_out] or found
+    choice = _choice(held_out, varying_flags(whole))
 
-    def rank(group):
-        own = any(map(group.made_by, flagfiles))
-        return group.size, own, choice.items() <= group.flags.items(), len(group.results)
+    def rank(setting):
+        own = any(map(setting.made_by, flagfiles))
+        return setting.size, own, choice.items() <= setting.flags.items(), len(setting.runs)
 
     highest = max(map(rank, whole))
-    first = [group for group in whole if rank(group) == highest]
+    first = [setting for setting in whole if rank(setting) == highest]
     chosen = max(first, key=_chosen_by)
     return dataclasses.replace(
         chosen,
         alternatives=len(found) - 1,
         searched=_searched(whole),
-        by_test=len(first) > 1 and not chosen.results[0].held_out,
+        by_test=len(first) > 1 and not chosen.runs[0].held_out,
     )
 
 
-def _choice(held_out: Sequence[Group], names: Sequence[str]) -> dict[str, str]:
+def _choice(held_out: Sequence[Setting], names: Sequence[str]) -> dict[str, str]:
     """What a search on held-out images, in its last round, has chosen of the flags named.
 
     Nothing of what it did not vary; whatever the scale that it was made at.
     """
     if not held_out:
         return {}
-    chosen = max(held_out, key=lambda group: (group.size, _chosen_by(group)))
+    chosen = max(held_out, key=lambda setting: (setting.size, _chosen_by(setting)))
     searched = {*_searched(held_out)} & {*names} & chosen.flags.keys()
     return {name: chosen.flags[name] for name in searched}
 
 
-def _searched(groups: Sequence[Group]) -> list[str]:
-    """The flags in which groups of one size differ: a search in rounds trains longer at last."""
-    sizes = {group.size: None for group in groups}
-    names = [name for size in sizes for name in varied([g for g in groups if g.size == size])]
-    return list(dict.fromkeys(names))
+def _searched(settings: Sequence[Setting]) -> list[str]:
+    """The flags in which settings of one size differ: a search in rounds trains longer at last."""
+    sizes = {setting.size: None for setting in settings}
+    by_size = [[setting for setting in settings if setting.size == size] for size in sizes]
+    return list(dict.fromkeys(name for alike in by_size for name in varying_flags(alike)))
 
 
-def varied(groups: Sequence[Group]) -> list[str]:
-    """The flags that are not the same in all groups."""
-    flags = {name: None for group in groups for name in group.flags}
-    return [name for name in flags if len({group.flags.get(name) for group in groups}) > 1]
+def varying_flags(settings: Sequence[Setting]) -> list[str]:
+    """The flags that are not the same in all settings."""
+    flags = {name: None for setting in settings for name in setting.flags}
+    return [name for name in flags if len({setting.flags.get(name) for setting in settings}) > 1]
 
 
-def _chosen_by(group: Group) -> float:
-    part = "validation" if group.results[0].held_out else "test"
-    return float(np.mean([result.summary[part]["accuracy"] for result in group.results]))
+def _chosen_by(setting: Setting) -> float:
+    part = "validation" if setting.runs[0].held_out else "test"
+    return float(np.mean([run.summary[part]["accuracy"] for run in setting.runs]))
 
 
 def _same(one: str | None, other: str) -> bool:

@@ -28,12 +28,12 @@ FILES = (
 # Flags that make no other run: where and how it is made, and what is written of it.
 ASIDE = ("seed", "strategy", "replicas", "deterministic", "export", "statistics_every")
 # Of gamma and beta.
-AFFINE = ("gamma_weight_decay", "beta_weight_decay")
+GAMMA_BETA_DECAYS = ("gamma_weight_decay", "beta_weight_decay")
 NEEDED = ("dataset", "model", "activation", "order", "weight_decay", "seed")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Result:
+class Run:
     """One finished run.
 
     Attributes:
@@ -41,7 +41,7 @@ class Result:
         flags: Text by name, as in `flags.txt`.
         history: A record of each epoch.
         statistics, gradients: Records of the layers after the last epoch.
-        summary: Final figures.
+        summary: Final metrics.
     """
 
     path: Path
@@ -56,33 +56,34 @@ class Result:
         """On the test images, in percent."""
         return 100.0 * self.summary["test"]["accuracy"]
 
-    def mean_of_layers(self, figure: str) -> float:
+    def mean_of_layers(self, statistic: str) -> float:
         """A statistic's mean over the layers after the last epoch; NaN if the run diverged."""
-        return float(np.mean([row[figure] for row in self.statistics]))
+        return float(np.mean([row[statistic] for row in self.statistics]))
 
     @property
     def diverged(self) -> bool:
-        """Whether figures of its layers are NaN or infinite."""
-        return not all(np.isfinite(row[figure]) for row in self.statistics for figure in STATISTICS)
+        """Whether statistics of its layers are NaN or infinite."""
+        return not all(np.isfinite(row[name]) for row in self.statistics for name in STATISTICS)
 
     @property
-    def affine_decays(self) -> tuple[float, ...]:
+    def gamma_beta_decays(self) -> tuple[float, ...]:
         """Weight decays of gamma and beta, by default those of the kernels."""
-        return tuple(float(self.flags.get(name, self.flags["weight_decay"])) for name in AFFINE)
+        default = self.flags["weight_decay"]
+        return tuple(float(self.flags.get(name, default)) for name in GAMMA_BETA_DECAYS)
 
     @property
     def shrinkage(self) -> tuple[float, ...] | None:
         """By how much weight decay alone shrinks gamma and beta: by a factor of `exp(-shrinkage)`.
 
-        `weight_decay * sum of the steps' learning rates / (1 - momentum)`, of each of `AFFINE`;
-        None of a run without them, or that does not say how many steps it took.
+        `weight_decay * sum of the steps' learning rates / (1 - momentum)`, of gamma
+        and of beta; None of a run without them, or that does not say how many steps it took.
         """
         steps, flags = self.summary.get("steps"), self.flags
         if steps is None or "momentum" not in flags or flags["order"] == "nobn":
             return None
         rates = np.mean([row["learning_rate"] for row in self.history]) * steps
         scale = float(rates) / (1.0 - float(flags["momentum"]))
-        return tuple(decay * scale for decay in self.affine_decays)
+        return tuple(decay * scale for decay in self.gamma_beta_decays)
 
     @property
     def held_out(self) -> bool:
@@ -90,14 +91,14 @@ class Result:
         return "validation" in self.summary
 
     @functools.cached_property
-    def settings(self) -> tuple[tuple[str, str], ...]:
-        """The flags that make the run what it is, but for its seed and for defaults of `AFFINE`."""
+    def setting_flags(self) -> tuple[tuple[str, str], ...]:
+        """The flags that make the run what it is: but its seed, and decays that are the default."""
         aside = {*ASIDE}
         # A folder of images is the data set itself, elsewhere it is where that is kept.
         if self.flags["dataset"] != "image_folder":
             aside.add("data_dir")
         decay = float(self.flags["weight_decay"])
-        aside |= {name for name in AFFINE if float(self.flags.get(name, decay)) == decay}
+        aside |= {name for name in GAMMA_BETA_DECAYS if float(self.flags.get(name, decay)) == decay}
         return tuple(sorted((k, v) for k, v in self.flags.items() if k not in aside))
 
     @functools.cached_property
@@ -107,12 +108,12 @@ class Result:
             return dict(file)
 
 
-def read(folder: Path) -> tuple[list[Result], list[str]]:
+def read(folder: Path) -> tuple[list[Run], list[str]]:
     """All finished runs below a folder, and a sentence for each that cannot be used or diverged."""
-    results, problems = [], []
+    runs, problems = [], []
     for path in sorted({file.parent for name in FILES for file in folder.rglob(name)}):
         try:
-            result = _result(path)
+            run = _run(path)
         except FileNotFoundError as error:
             name = Path(error.filename).name
             finished = (path / "summary.json").is_file()
@@ -122,17 +123,17 @@ def read(folder: Path) -> tuple[list[Result], list[str]]:
             # Whatever a damaged file makes of itself.
             problems.append(f"{path} is damaged: {type(error).__name__}: {error}")
         else:
-            results.append(result)
-            if result.diverged:
+            runs.append(run)
+            if run.diverged:
                 problems.append(f"{path} diverged: its accuracy counts, its layers do not")
-    return results, problems
+    return runs, problems
 
 
-def _result(path: Path) -> Result:
+def _run(path: Path) -> Run:
     for name in FILES:
         if not (path / name).is_file():
             raise FileNotFoundError(2, "missing", str(path / name))
-    result = Result(
+    run = Run(
         path,
         parsed((path / "flags.txt").read_text()),
         _table(path / "history.csv"),
@@ -140,27 +141,27 @@ def _result(path: Path) -> Result:
         _last_epoch(_table(path / "gradients.csv")),
         json.loads((path / "summary.json").read_text()),
     )
-    _check_flags(result)
-    _check_summary(result)
-    _check_layers(result)
-    return result
+    _check_flags(run)
+    _check_summary(run)
+    _check_layers(run)
+    return run
 
 
-def _check_flags(result: Result) -> None:
-    missing = [name for name in NEEDED if name not in result.flags]
+def _check_flags(run: Run) -> None:
+    missing = [name for name in NEEDED if name not in run.flags]
     if missing:
         raise ValueError(f"flags.txt lacks {', '.join(missing)}")
-    if not result.flags["seed"].isdigit():
-        raise ValueError(f"flags.txt has the seed {result.flags['seed']!r}")
-    for name in {"weight_decay", *AFFINE} & {*result.flags}:
+    if not run.flags["seed"].isdigit():
+        raise ValueError(f"flags.txt has the seed {run.flags['seed']!r}")
+    for name in {"weight_decay", *GAMMA_BETA_DECAYS} & {*run.flags}:
         try:
-            float(result.flags[name])
+            float(run.flags[name])
         except ValueError:
-            raise ValueError(f"flags.txt has the {name} {result.flags[name]!r}") from None
+            raise ValueError(f"flags.txt has the {name} {run.flags[name]!r}") from None
 
 
-def _check_summary(result: Result) -> None:
-    summary, part = result.summary, "val" if result.held_out else "test"
+def _check_summary(run: Run) -> None:
+    summary, part = run.summary, "val" if run.held_out else "test"
     accuracies = [summary[name]["accuracy"] for name in ("test", "validation") if name in summary]
     if "test" not in summary or not all(isinstance(a, float | int) for a in accuracies):
         raise ValueError("summary.json has no accuracy")
@@ -169,21 +170,21 @@ def _check_summary(result: Result) -> None:
     if not {*STATISTICS} <= summary["statistics"].keys():
         raise ValueError("summary.json lacks statistics")
     columns = {"epoch", "learning_rate", "cross_entropy", f"{part}_cross_entropy"}
-    if not all(columns <= row.keys() for row in result.history):
+    if not all(columns <= row.keys() for row in run.history):
         raise ValueError("history.csv lacks columns")
-    if [row["epoch"] for row in result.history] != [*range(1, summary["epochs"] + 1)]:
+    if [row["epoch"] for row in run.history] != [*range(1, summary["epochs"] + 1)]:
         raise ValueError(f"history.csv does not hold the {summary['epochs']} epochs, in order")
 
 
-def _check_layers(result: Result) -> None:
-    for name, figures in (("statistics", STATISTICS), ("gradients", GRADIENTS)):
-        for row in getattr(result, name):
-            if not all(isinstance(row.get(figure), float | int) for figure in figures):
-                raise ValueError(f"{name}.csv lacks figures of {row.get('layer')}")
-    layers = [row["layer"] for row in result.statistics]
-    if [row["layer"] for row in result.gradients] != layers:
+def _check_layers(run: Run) -> None:
+    for name, needed in (("statistics", STATISTICS), ("gradients", GRADIENTS)):
+        for row in getattr(run, name):
+            if not all(isinstance(row.get(statistic), float | int) for statistic in needed):
+                raise ValueError(f"{name}.csv lacks statistics of {row.get('layer')}")
+    layers = [row["layer"] for row in run.statistics]
+    if [row["layer"] for row in run.gradients] != layers:
         raise ValueError("gradients.csv and statistics.csv do not hold the same layers")
-    with zipfile.ZipFile(result.path / "channels.npz") as file:
+    with zipfile.ZipFile(run.path / "channels.npz") as file:
         if file.testzip():
             raise ValueError("channels.npz has a damaged part")
         there = {name.removesuffix(".npy") for name in file.namelist()}
