@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
+
 from analysis.experiments import SIZE, Setting
 
 # Flags that a comparison takes to be the same.
@@ -28,14 +30,13 @@ HYPER_PARAMETERS = (
 
 def scale_differences(settings: Sequence[Setting]) -> list[str]:
     """In what of `SCALE` runs on the same images differ: `"width 0.25, 1.0"`."""
-    differences = []
-    for images in {setting.images: None for setting in settings}:
-        there = [setting.flags for setting in settings if setting.images == images]
-        for name in SCALE:
-            values = list(dict.fromkeys(flags.get(name, "not given") for flags in there))
-            if len(values) > 1:
-                differences.append(f"{name} {', '.join(values)}")
-    return list(dict.fromkeys(differences))
+    differences = {
+        f"{flag} {', '.join(table[flag].unique())}": None
+        for table in _on_the_same_images(settings, SCALE)
+        for flag in SCALE
+        if table[flag].nunique() > 1
+    }
+    return [*differences]
 
 
 def hyper_parameter_differences(settings: Sequence[Setting]) -> list[str]:
@@ -45,15 +46,22 @@ def hyper_parameter_differences(settings: Sequence[Setting]) -> list[str]:
         Texts such as `"learning rate 0.1 (Swap), 0.01 (Convention)"`.
     """
     short = len({setting.name.split(", ")[0] for setting in settings}) == 1
-    found = []
-    for images in {setting.images: None for setting in settings}:
-        there = [setting for setting in settings if setting.images == images]
+    differences: dict[str, None] = {}
+    for table in _on_the_same_images(settings, HYPER_PARAMETERS):
+        models = table["model"].str.split(", ").str[1] if short else table["model"]
         for flag in HYPER_PARAMETERS:
-            models: dict[str, dict[str, None]] = {}
-            for setting in there:
-                label = setting.name.split(", ")[1] if short else setting.name
-                models.setdefault(setting.flags.get(flag, "not given"), {})[label] = None
-            if len(models) > 1:
-                values = (f"{value} ({'; '.join(labels)})" for value, labels in models.items())
-                found.append(f"{flag.replace('_', ' ')} {', '.join(values)}")
-    return list(dict.fromkeys(found))
+            having = models.groupby(table[flag], sort=False).unique()
+            if len(having) > 1:
+                values = (f"{value} ({'; '.join(names)})" for value, names in having.items())
+                differences[f"{flag.replace('_', ' ')} {', '.join(values)}"] = None
+    return [*differences]
+
+
+def _on_the_same_images(settings: Sequence[Setting], flags: Sequence[str]) -> list[pd.DataFrame]:
+    """Tables of the settings that are on the same images: their models, and these flags."""
+    rows = [
+        (setting.images, setting.name, *(setting.flags.get(flag, "not given") for flag in flags))
+        for setting in settings
+    ]
+    table = pd.DataFrame(rows, columns=["images", "model", *flags])
+    return [alike for _, alike in table.groupby("images", sort=False)]

@@ -1,14 +1,12 @@
 """The paper's experiments, and which runs are runs of them."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import numpy as np
+import pandas as pd
 
 from analysis import published
 from analysis.runs import ASIDE, Run
-from analysis.welch import mean_and_std
 
 # What stands in for a data set without runs: a user's own images of as many classes.
 STAND_IN = "image_folder"
@@ -125,6 +123,11 @@ class Setting:
         """Which images: runs on as many classes of the same kind of data set are comparable."""
         return self.flags["dataset"], self.runs[0].summary.get("classes")
 
+    @property
+    def held_out(self) -> bool:
+        """Whether part of the training images was held out."""
+        return self.runs[0].held_out
+
     def made_by(self, flags: Mapping[str, str]) -> bool:
         """Whether the runs are those of a flagfile, whatever stands in for its images."""
         aside = (*ASIDE, "dataset", "data_dir")
@@ -137,25 +140,22 @@ class Setting:
         """The runs that did not diverge; all if every one did."""
         return [run for run in self.runs if not run.diverged] or [*self.runs]
 
-    def accuracy(self) -> tuple[float, float | None]:
-        """On the test images in percent, over all seeds: mean and standard deviation."""
-        return mean_and_std([run.accuracy for run in self.runs])
+    def accuracies(self) -> pd.Series:
+        """On the test images in percent, of each seed."""
+        return pd.Series([run.accuracy for run in self.runs])
 
-    def statistic(self, of: Callable[[Run], float]) -> tuple[float, float | None]:
-        """Of what the layers came to, over the seeds that did not diverge: the same."""
-        return mean_and_std([of(run) for run in self.sound])
+    def means_of_layers(self, statistic: str) -> pd.Series:
+        """Of each seed that did not diverge."""
+        return pd.Series([run.mean_of_layers(statistic) for run in self.sound])
 
-    def over_layers(self, table: str, statistic: str) -> tuple[list[str], np.ndarray]:
-        """The layers' names, and a statistic of theirs: an array of shape `(seeds, layers)`."""
-        names = [record["layer"] for record in getattr(self.runs[0], table)]
-        values = [[record[statistic] for record in getattr(run, table)] for run in self.sound]
-        return names, np.array(values, "float64")
+    def over_layers(self, statistic: str) -> pd.DataFrame:
+        """A row for each seed that did not diverge, a column for each layer."""
+        return pd.DataFrame([run.layers[statistic] for run in self.sound])
 
-    def over_epochs(self, column: str) -> np.ndarray:
-        """A column of the history, of shape `(seeds, epochs)`, as far as all runs got."""
-        columns = [[row[column] for row in run.history] for run in self.runs]
-        epochs = min(map(len, columns))
-        return np.array([column[:epochs] for column in columns], "float64")
+    def over_epochs(self, metric: str) -> pd.DataFrame:
+        """A row for each seed, a column for each epoch, as far as all runs got."""
+        curves = [run.history.set_index("epoch")[metric] for run in self.runs]
+        return pd.concat(curves, axis="columns", join="inner").T
 
 
 class Runs:
@@ -197,11 +197,13 @@ class Runs:
         has chosen, then those with the most seeds, and of these the setting of the highest mean
         accuracy (as the paper chose, A.1), by the held-out images where there are some.
         """
-        return best(self._of(experiment), experiment.flagfiles)
+        found = self._of(experiment)
+        return best(found, experiment.flagfiles) if found else None
 
     def search(self, experiment: Experiment) -> Setting | None:
         """The best of an experiment's runs with held-out images: what a search has chosen."""
-        return best([run for run in self._of(experiment) if run.held_out])
+        found = [run for run in self._of(experiment) if run.held_out]
+        return best(found) if found else None
 
     def _of(self, experiment: Experiment) -> list[Run]:
         return [run for run in self.on(experiment.dataset) if experiment.fits(run)]
@@ -209,22 +211,25 @@ class Runs:
 
 def settings_of(runs: Sequence[Run]) -> list[Setting]:
     """All runs, those that differ in their seeds alone together; the first of each seed."""
-    settings: dict[Any, dict[int, Run]] = {}
-    for run in runs:
-        settings.setdefault(run.setting_flags, {}).setdefault(int(run.flags["seed"]), run)
-    return [Setting([by_seed[seed] for seed in sorted(by_seed)]) for by_seed in settings.values()]
+    table = pd.DataFrame(
+        {
+            "run": runs,
+            "flags": [run.setting_flags for run in runs],
+            "seed": [int(run.flags["seed"]) for run in runs],
+        }
+    ).drop_duplicates(["flags", "seed"])
+    settings = table.groupby("flags", sort=False)
+    return [Setting([*alike.sort_values("seed")["run"]]) for _, alike in settings]
 
 
-def best(runs: Sequence[Run], flagfiles: Sequence[Mapping[str, str]] = ()) -> Setting | None:
+def best(runs: Sequence[Run], flagfiles: Sequence[Mapping[str, str]] = ()) -> Setting:
     """Of runs of one experiment those of one setting, chosen as `Runs.setting` says."""
     found = settings_of(runs)
-    if not found:
-        return None
-    held_out = [setting for setting in found if setting.runs[0].held_out]
+    held_out = [setting for setting in found if setting.held_out]
     whole = [setting for setting in found if setting not in held_out] or found
     choice = _choice(held_out, varying_flags(whole))
 
-    def rank(setting):
+    def rank(setting: Setting) -> tuple:
         own = any(map(setting.made_by, flagfiles))
         return setting.size, own, choice.items() <= setting.flags.items(), len(setting.runs)
 
@@ -235,7 +240,7 @@ def best(runs: Sequence[Run], flagfiles: Sequence[Mapping[str, str]] = ()) -> Se
         chosen,
         alternatives=len(found) - 1,
         searched=_searched(whole),
-        by_test=len(first) > 1 and not chosen.runs[0].held_out,
+        by_test=len(first) > 1 and not chosen.held_out,
     )
 
 
@@ -260,13 +265,13 @@ def _searched(settings: Sequence[Setting]) -> list[str]:
 
 def varying_flags(settings: Sequence[Setting]) -> list[str]:
     """The flags that are not the same in all settings."""
-    flags = {name: None for setting in settings for name in setting.flags}
-    return [name for name in flags if len({setting.flags.get(name) for setting in settings}) > 1]
+    flags = pd.DataFrame([setting.flags for setting in settings])
+    return [*flags.columns[flags.nunique(dropna=False) > 1]]
 
 
 def _chosen_by(setting: Setting) -> float:
-    part = "validation" if setting.runs[0].held_out else "test"
-    return float(np.mean([run.summary[part]["accuracy"] for run in setting.runs]))
+    part = "validation" if setting.held_out else "test"
+    return float(pd.Series([run.summary[part]["accuracy"] for run in setting.runs]).mean())
 
 
 def _same(one: str | None, other: str) -> bool:

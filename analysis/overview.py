@@ -1,11 +1,10 @@
 """All runs there are, whatever of the paper they belong to."""
 
-import operator
-
 import numpy as np
 
 from analysis.experiments import Runs, Setting, settings_of, varying_flags
 from analysis.runs import GAMMA_BETA_DECAYS
+from analysis.welch import mean_and_std
 from keras_bnact.statistics import STATISTICS
 
 # What a run is, whether or not it varies.
@@ -25,18 +24,15 @@ def overview(runs: Runs) -> tuple[list[str], list[list[str]]]:
     rows = []
     for setting in settings:
         flags = dict.fromkeys(GAMMA_BETA_DECAYS, setting.flags["weight_decay"]) | setting.flags
-        accuracy, std = setting.accuracy()
-        statistics = [
-            setting.statistic(operator.methodcaller("mean_of_layers", statistic))
-            for statistic in STATISTICS
-        ]
+        accuracy, std = mean_and_std(setting.accuracies())
+        statistics = [mean_and_std(setting.means_of_layers(name))[0] for name in STATISTICS]
         rows.append(
             [
                 *(flags.get(name, "") for name in columns),
                 str(len(setting.runs)),
                 f"{accuracy:.2f}",
-                "" if std is None else f"{std:.2f}",
-                *(f"{mean:.3f}" for mean, _ in statistics),
+                f"{std:.2f}" if len(setting.runs) > 1 else "",
+                *(f"{mean:.3f}" for mean in statistics),
                 _shrinkage(setting),
             ]
         )
@@ -46,7 +42,7 @@ def overview(runs: Runs) -> tuple[list[str], list[list[str]]]:
 
 def _shrinkage(setting: Setting) -> str:
     """Of gamma and beta, as one where it is the same; the mean over the seeds."""
-    values = [run.shrinkage for run in setting.runs]
-    if None in values:
+    values = [run.shrinkage for run in setting.runs if run.shrinkage is not None]
+    if len(values) < len(setting.runs):
         return ""
     return ", ".join(dict.fromkeys(f"{value:.2g}" for value in np.mean(values, axis=0)))

@@ -2,12 +2,12 @@
 
 import base64
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import pandas as pd
 
 from analysis.differences import hyper_parameter_differences, scale_differences
 from analysis.experiments import CLASSES, DATASETS, Runs, Setting
@@ -107,29 +107,20 @@ def _table(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
     so that a narrow screen shows the numbers too, and the first are headings of the rows below.
     """
     settings = [setting for entry in entries for setting in entry.settings]
-    named = range(len(COLUMNS))
-    varying = [i for i in named if len({entry.names[i] for entry in entries}) > 1]
+    cells = pd.DataFrame([entry.cells() for entry in entries], columns=[*HEADINGS])
+    varying = [column for column in COLUMNS if cells[column].nunique() > 1]
     heading, columns = varying[:-2], varying[-2:]
-    shown = [*columns, *range(len(COLUMNS), len(HEADINGS))]
-
-    def named_above(entry):
-        return [entry.names[i] for i in heading]
-
-    order = list(dict.fromkeys(tuple(named_above(entry)) for entry in entries))
-    together = sorted(entries, key=lambda entry: order.index(tuple(named_above(entry))))
-    sections = itertools.groupby(together, named_above)
+    shown = [*columns, *HEADINGS[len(COLUMNS) :]]
+    sections = cells.groupby(heading, sort=False) if heading else [((), cells)]
     return {
         "name": name,
         "heading": "In the text" if name == "text" else f"Table {name}",
         "stem": stem(name),
         "title": TITLES[name],
-        "shared": [entries[0].names[i] for i in named if i not in varying],
-        "headings": [HEADINGS[i] for i in shown],
+        "shared": [cells[column][0] for column in COLUMNS if column not in varying],
+        "headings": shown,
         "names": len(columns),
-        "sections": [
-            (", ".join(names), [[entry.cells()[i] for i in shown] for entry in section])
-            for names, section in sections
-        ],
+        "sections": [(", ".join(names), rows[shown].to_numpy()) for names, rows in sections],
         "flags": list(dict.fromkeys(map(_flags, settings))),
         "scale_differences": scale_differences(settings),
         # The hyper-parameters are what these tables are of.

@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
     with file_errors(f"--out={options.out}"):
         if options.out.exists() and not options.out.is_dir():
             raise UsageError(f"--out={options.out} is no folder: name one to write to.")
-    for module in ("jinja2", "matplotlib", "scipy"):
+    for module in ("jinja2", "matplotlib", "pandas", "scipy"):
         if importlib.util.find_spec(module) is None:
             raise ModuleNotFoundError(name=module)
     # Here, since they import Keras and Matplotlib, which take longer than a mistake should.
@@ -108,9 +108,7 @@ def _drawn(figure: Any, runs: Any) -> tuple[Any, dict[str, bytes | None]]:
     png, svg = io.BytesIO(), io.BytesIO()
     drawing.figure.savefig(png, format="png")
     drawing.figure.savefig(svg, format="svg", metadata={"Date": None})
-    # A deviation of one seed is none.
-    rows = [["" if value != value else value for value in row.values()] for row in drawing.rows]
-    numbers = _csv(list(drawing.rows[0]), rows)
+    numbers = drawing.numbers.to_csv(index=False, lineterminator="\n").encode()
     width = drawing.figure.get_figwidth()
     item = Item(figure, stem, svg.getvalue(), width, drawing.settings, drawing.missing)
     contents = (png.getvalue(), svg.getvalue(), numbers)

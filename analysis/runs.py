@@ -1,6 +1,5 @@
 """Run directories as `train.run` writes them, read as far as tables and figures need it."""
 
-import csv
 import dataclasses
 import functools
 import json
@@ -10,20 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from keras_bnact import records
+import train.run_directory as files
 from keras_bnact.statistics import STATISTICS
 from train.flag_text import parsed
 
 # Of each weight layer.
 GRADIENTS = ("input", "weight_gradient", "activation_gradient")
 FILES = (
-    "flags.txt",
-    "history.csv",
-    "statistics.csv",
-    "gradients.csv",
-    "channels.npz",
-    "summary.json",
+    files.FLAGS,
+    files.HISTORY,
+    files.STATISTICS,
+    files.GRADIENTS,
+    files.CHANNELS,
+    files.SUMMARY,
 )
 # Flags that make no other run: where and how it is made, and what is written of it.
 ASIDE = ("seed", "strategy", "replicas", "deterministic", "export", "statistics_every")
@@ -39,16 +39,16 @@ class Run:
     Attributes:
         path: Its directory.
         flags: Text by name, as in `flags.txt`.
-        history: A record of each epoch.
-        statistics, gradients: Records of the layers after the last epoch.
+        history: A row for each epoch.
+        layers: A row for each layer after the last epoch, by its name: its statistics, and the
+            means that `GRADIENTS` names.
         summary: Final metrics.
     """
 
     path: Path
     flags: Mapping[str, str]
-    history: Sequence[Mapping[str, Any]]
-    statistics: Sequence[Mapping[str, Any]]
-    gradients: Sequence[Mapping[str, Any]]
+    history: pd.DataFrame
+    layers: pd.DataFrame
     summary: Mapping[str, Any]
 
     @property
@@ -58,12 +58,12 @@ class Run:
 
     def mean_of_layers(self, statistic: str) -> float:
         """A statistic's mean over the layers after the last epoch; NaN if the run diverged."""
-        return float(np.mean([row[statistic] for row in self.statistics]))
+        return float(self.layers[statistic].mean(skipna=False))
 
-    @property
+    @functools.cached_property
     def diverged(self) -> bool:
         """Whether statistics of its layers are NaN or infinite."""
-        return not all(np.isfinite(row[name]) for row in self.statistics for name in STATISTICS)
+        return not np.isfinite(self.layers[[*STATISTICS]]).all(axis=None)
 
     @property
     def gamma_beta_decays(self) -> tuple[float, ...]:
@@ -75,14 +75,14 @@ class Run:
     def shrinkage(self) -> tuple[float, ...] | None:
         """By how much weight decay alone shrinks gamma and beta: by a factor of `exp(-shrinkage)`.
 
-        `weight_decay * sum of the steps' learning rates / (1 - momentum)`, of gamma
-        and of beta; None of a run without them, or that does not say how many steps it took.
+        `weight_decay * sum of the steps' learning rates / (1 - momentum)`, of gamma and
+        of beta; None of a run without them, or that does not say how many steps it took.
         """
         steps, flags = self.summary.get("steps"), self.flags
         if steps is None or "momentum" not in flags or flags["order"] == "nobn":
             return None
-        rates = np.mean([row["learning_rate"] for row in self.history]) * steps
-        scale = float(rates) / (1.0 - float(flags["momentum"]))
+        rates = float(self.history["learning_rate"].mean()) * steps
+        scale = rates / (1.0 - float(flags["momentum"]))
         return tuple(decay * scale for decay in self.gamma_beta_decays)
 
     @property
@@ -92,7 +92,7 @@ class Run:
 
     @functools.cached_property
     def setting_flags(self) -> tuple[tuple[str, str], ...]:
-        """The flags that make the run what it is: but its seed, and decays that are the default."""
+        """The flags that make the run what it is, without its seed and decays of no effect."""
         aside = {*ASIDE}
         # A folder of images is the data set itself, elsewhere it is where that is kept.
         if self.flags["dataset"] != "image_folder":
@@ -104,7 +104,7 @@ class Run:
     @functools.cached_property
     def channels(self) -> Mapping[str, np.ndarray]:
         """What `channels.npz` holds."""
-        with np.load(self.path / "channels.npz") as file:
+        with np.load(self.path / files.CHANNELS) as file:
             return dict(file)
 
 
@@ -116,7 +116,7 @@ def read(folder: Path) -> tuple[list[Run], list[str]]:
             run = _run(path)
         except FileNotFoundError as error:
             name = Path(error.filename).name
-            finished = (path / "summary.json").is_file()
+            finished = (path / files.SUMMARY).is_file()
             reason = f"has no {name}: of an older format" if finished else "is not finished"
             problems.append(f"{path} {reason}")
         except Exception as error:
@@ -133,35 +133,30 @@ def _run(path: Path) -> Run:
     for name in FILES:
         if not (path / name).is_file():
             raise FileNotFoundError(2, "missing", str(path / name))
-    run = Run(
-        path,
-        parsed((path / "flags.txt").read_text()),
-        _table(path / "history.csv"),
-        _last_epoch(_table(path / "statistics.csv")),
-        _last_epoch(_table(path / "gradients.csv")),
-        json.loads((path / "summary.json").read_text()),
-    )
-    _check_flags(run)
-    _check_summary(run)
-    _check_layers(run)
-    return run
+    flags = parsed((path / files.FLAGS).read_text())
+    _check_flags(flags)
+    summary = json.loads((path / files.SUMMARY).read_text())
+    _check_summary(summary)
+    history = _history(path / files.HISTORY, summary)
+    layers = _layers(path)
+    _check_channels(path / files.CHANNELS, layers.index)
+    return Run(path, flags, history, layers, summary)
 
 
-def _check_flags(run: Run) -> None:
-    missing = [name for name in NEEDED if name not in run.flags]
+def _check_flags(flags: Mapping[str, str]) -> None:
+    missing = [name for name in NEEDED if name not in flags]
     if missing:
         raise ValueError(f"flags.txt lacks {', '.join(missing)}")
-    if not run.flags["seed"].isdigit():
-        raise ValueError(f"flags.txt has the seed {run.flags['seed']!r}")
-    for name in {"weight_decay", *GAMMA_BETA_DECAYS} & {*run.flags}:
+    if not flags["seed"].isdigit():
+        raise ValueError(f"flags.txt has the seed {flags['seed']!r}")
+    for name in {"weight_decay", *GAMMA_BETA_DECAYS} & {*flags}:
         try:
-            float(run.flags[name])
+            float(flags[name])
         except ValueError:
-            raise ValueError(f"flags.txt has the {name} {run.flags[name]!r}") from None
+            raise ValueError(f"flags.txt has the {name} {flags[name]!r}") from None
 
 
-def _check_summary(run: Run) -> None:
-    summary, part = run.summary, "val" if run.held_out else "test"
+def _check_summary(summary: Mapping[str, Any]) -> None:
     accuracies = [summary[name]["accuracy"] for name in ("test", "validation") if name in summary]
     if "test" not in summary or not all(isinstance(a, float | int) for a in accuracies):
         raise ValueError("summary.json has no accuracy")
@@ -169,22 +164,31 @@ def _check_summary(run: Run) -> None:
         raise ValueError("its accuracy is not finite")
     if not {*STATISTICS} <= summary["statistics"].keys():
         raise ValueError("summary.json lacks statistics")
-    columns = {"epoch", "learning_rate", "cross_entropy", f"{part}_cross_entropy"}
-    if not all(columns <= row.keys() for row in run.history):
-        raise ValueError("history.csv lacks columns")
-    if [row["epoch"] for row in run.history] != [*range(1, summary["epochs"] + 1)]:
+
+
+def _history(path: Path, summary: Mapping[str, Any]) -> pd.DataFrame:
+    part = "val" if "validation" in summary else "test"
+    history = _table(path, ("learning_rate", "cross_entropy", f"{part}_cross_entropy"))
+    if [*history["epoch"]] != [*range(1, summary["epochs"] + 1)]:
         raise ValueError(f"history.csv does not hold the {summary['epochs']} epochs, in order")
+    return history
 
 
-def _check_layers(run: Run) -> None:
-    for name, needed in (("statistics", STATISTICS), ("gradients", GRADIENTS)):
-        for row in getattr(run, name):
-            if not all(isinstance(row.get(statistic), float | int) for statistic in needed):
-                raise ValueError(f"{name}.csv lacks statistics of {row.get('layer')}")
-    layers = [row["layer"] for row in run.statistics]
-    if [row["layer"] for row in run.gradients] != layers:
+def _layers(folder: Path) -> pd.DataFrame:
+    """Statistics and gradients after the last epoch, side by side."""
+    statistics = _last_epoch(_table(folder / files.STATISTICS, STATISTICS))
+    gradients = _last_epoch(_table(folder / files.GRADIENTS, GRADIENTS))
+    if [*gradients.index] != [*statistics.index]:
         raise ValueError("gradients.csv and statistics.csv do not hold the same layers")
-    with zipfile.ZipFile(run.path / "channels.npz") as file:
+    return statistics.join(gradients[[*GRADIENTS]])
+
+
+def _last_epoch(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["epoch"] == table["epoch"].iloc[-1]].set_index("layer")
+
+
+def _check_channels(path: Path, layers: pd.Index) -> None:
+    with zipfile.ZipFile(path) as file:
         if file.testzip():
             raise ValueError("channels.npz has a damaged part")
         there = {name.removesuffix(".npy") for name in file.namelist()}
@@ -195,10 +199,11 @@ def _check_layers(run: Run) -> None:
             raise ValueError(f"channels.npz lacks histograms of {layer}: of an older format")
 
 
-def _table(path: Path) -> list[dict[str, Any]]:
-    with path.open(newline="") as file:
-        return records.parsed(list(csv.DictReader(file)))
-
-
-def _last_epoch(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [row for row in rows if row["epoch"] == rows[-1]["epoch"]]
+def _table(path: Path, numbers: Sequence[str]) -> pd.DataFrame:
+    """A CSV file with its epochs and the columns that are numbers; all others as text."""
+    # As text at first: not every version of pandas reads all digits of a number.
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    missing = [name for name in numbers if name not in table or "" in {*table[name]}]
+    if missing:
+        raise ValueError(f"{path.name} lacks {', '.join(missing)}")
+    return table.astype({"epoch": int} | dict.fromkeys(numbers, float))

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from analysis import commands, published
 from analysis.experiments import ACTIVATIONS, ORDERS, Experiment, Runs, Setting
 from analysis.welch import difference_of_means, mean_and_std
@@ -135,27 +137,29 @@ def _filled(
     if len(settings) < len(experiments):
         return Entry(names, row["value"])
     if quantity in settings[0].flags:
-        ours = _plain(settings[0].flags[quantity].replace(",", " "))
+        text = _plain(settings[0].flags[quantity].replace(",", " "))
         if quantity not in settings[0].searched:
-            ours += " (not searched)"
-        return Entry(names, row["value"], ours, seeds=len(settings[0].runs), settings=settings)
+            text += " (not searched)"
+        return Entry(names, row["value"], text, seeds=len(settings[0].runs), settings=settings)
     values = [_values(setting, quantity) for setting in settings]
     seeds = min(map(len, values))
-    if order != DIFFERENCE:
-        return Entry(names, row["value"], *mean_and_std(*values), None, seeds, settings)
-    difference, std, interval = difference_of_means(*values)
+    if order == DIFFERENCE:
+        ours, std, interval = difference_of_means(*values)
+    else:
+        ours, std, interval = *mean_and_std(*values), None
     if any(setting.by_test for setting in settings):
         interval = None
-    return Entry(names, row["value"], difference, std, interval, seeds, settings)
+    known_std = float(std) if seeds > 1 else None
+    return Entry(names, row["value"], float(ours), known_std, interval, seeds, settings)
 
 
-def _values(setting: Setting, quantity: str) -> list[float]:
+def _values(setting: Setting, quantity: str) -> pd.Series:
     """Of each seed."""
     if quantity == "accuracy":
-        return [run.accuracy for run in setting.runs]
+        return setting.accuracies()
     if quantity == "highest saturation":
-        return [max(row["saturation"] for row in run.statistics) for run in setting.sound]
-    return [run.mean_of_layers(quantity) for run in setting.sound]
+        return setting.over_layers("saturation").max(axis="columns")
+    return setting.means_of_layers(quantity)
 
 
 def _plain(text: str) -> str:

@@ -5,11 +5,12 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.integrate
 import scipy.stats
 from conftest import ROOT, SMALL_RUN
-from made_runs import LAYERS, analyse, read, write
+from made_runs import LAYERS, analyse, read
 from test_flagfiles import ACCURACIES, HYPER_PARAMETERS, SINGLE
 
 from analysis import experiments, figures, published, run, runs, tables
@@ -386,8 +387,8 @@ def test_the_commands_are_of_the_tables_cells():
             )
 
 
-def _without_column(path, name):
-    write(path, [{k: v for k, v in row.items() if k != name} for row in read(path)])
+def _rewritten(path, change):
+    change(pd.read_csv(path, dtype=str)).to_csv(path, index=False)
 
 
 def _without_arrays(path, part):
@@ -419,23 +420,35 @@ DAMAGES = {
         "summary.json lacks statistics",
     ),
     "epochs": (
-        lambda run: write(run / "history.csv", read(run / "history.csv")[:1]),
+        lambda run: _rewritten(run / "history.csv", lambda rows: rows[:1]),
         "does not hold the 2 epochs",
     ),
     "curve": (
-        lambda run: _without_column(run / "history.csv", "test_cross_entropy"),
-        "history.csv lacks columns",
+        lambda run: _rewritten(
+            run / "history.csv", lambda rows: rows.drop(columns="test_cross_entropy")
+        ),
+        "history.csv lacks test_cross_entropy",
     ),
     "column": (
-        lambda run: _without_column(run / "statistics.csv", "skewness"),
-        "statistics.csv lacks statistics",
+        lambda run: _rewritten(
+            run / "statistics.csv", lambda rows: rows.drop(columns=["saturation", "skewness"])
+        ),
+        "statistics.csv lacks saturation, skewness",
     ),
     "gradient": (
-        lambda run: _without_column(run / "gradients.csv", "input"),
-        "gradients.csv lacks statistics",
+        lambda run: _rewritten(run / "gradients.csv", lambda rows: rows.drop(columns="input")),
+        "gradients.csv lacks input",
+    ),
+    "field": (
+        lambda run: _replaced(run / "gradients.csv", "2,fc2,0.1,", "2,fc2,,"),
+        "gradients.csv lacks input",
+    ),
+    "short": (
+        lambda run: _replaced(run / "gradients.csv", "2,fc2,0.1,0.1,0.1", "2,fc2"),
+        "gradients.csv lacks input, weight_gradient, activation_gradient",
     ),
     "rows": (
-        lambda run: write(run / "gradients.csv", read(run / "gradients.csv")[:-3]),
+        lambda run: _rewritten(run / "gradients.csv", lambda rows: rows[:-3]),
         "do not hold the same layers",
     ),
     "zip": (lambda run: (run / "channels.npz").write_bytes(b"PK"), "is damaged"),

@@ -77,7 +77,7 @@ def test_nothing_lies_beyond_its_axes(everything, draw, number):
 
 def test_figure_9_names_network_and_data_set(everything, draw):
     drawing = draw(9)
-    rows = {(row["model"], row["dataset"]) for row in drawing.rows}
+    rows = {*zip(drawing.numbers["model"], drawing.numbers["dataset"], strict=True)}
     assert rows == {
         ("VGG16, CIFAR-100", "cifar100"),
         *((f"MobileNet, {name}", flag) for flag, name in DATASETS.items()),
@@ -152,13 +152,9 @@ def test_figure_6_draws_samples_on_their_lines(draw):
     (axes,) = drawing.figure.axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     for (mean, std), label in zip(analytic.INPUTS, labels, strict=True):
-        rows = [row for row in drawing.rows if row["input_mean"] == mean]
-        line, samples = (
-            [(row["x"], row["y"]) for row in rows if row["drawn"] == kind]
-            for kind in ("line", "sample")
-        )
-        (lowest, highest) = line[0][0], line[-1][0]
-        assert all(lowest <= x <= highest for x, _ in samples)
+        points = drawing.numbers[drawing.numbers["input_mean"] == mean]
+        line, samples = (points["x"][points["drawn"] == kind] for kind in ("line", "sample"))
+        assert samples.between(line.iloc[0], line.iloc[-1]).all()
         # Mean and deviation of tanh of that input, by drawing it.
         outputs = np.tanh(np.random.default_rng(1).normal(mean, std, 1_000_000))
         assert f"input: mean {mean:g}, deviation {std:g}" in label
@@ -226,7 +222,7 @@ def test_the_largest_sweep_of_weight_decays_is_drawn(make_run, draw):
             make_run(f"{width}{decay}", 0.7, width=width, **dict.fromkeys(OFF, decay))
     # The largest of all, but no sweep.
     make_run("one", 0.7, width="2.0", **dict.fromkeys(OFF, "0.0"))
-    assert [row["weight_decay"] for row in draw(7).rows] == [0.0, 5e-4]
+    assert [*draw(7).numbers["weight_decay"]] == [0.0, 5e-4]
 
 
 def test_learning_curves_are_of_the_largest_pair_and_then_of_their_flagfiles(

@@ -10,6 +10,8 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pandas as pd
+
 from analysis.experiments import Experiment, Runs, Setting
 
 
@@ -23,13 +25,13 @@ class Drawing:
 
     Attributes:
         figure: A Matplotlib figure.
-        rows: The numbers that it shows, as records of the same keys.
+        numbers: What it shows.
         settings: The runs behind it.
         missing: What could be shown and has no runs, in words.
     """
 
     figure: Any
-    rows: Sequence[dict[str, Any]]
+    numbers: pd.DataFrame
     settings: Sequence[Setting] = ()
     missing: Sequence[str] = ()
 

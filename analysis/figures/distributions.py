@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from analysis import commands, style
 from analysis.experiments import Experiment, Runs, Setting
@@ -17,25 +18,25 @@ def _channels_of_a_layer(runs: Runs) -> Drawing:
     found, missing = with_runs(runs, (Experiment("convention"), Experiment("swap")))
     drawn = style.Figure(figsize=(10, 2.6 * len(found)))
     grid = drawn.add_gridspec(2 * len(found), 7)
-    layer, rows = f"conv{CONSECUTIVE}", []
+    layer, numbers = f"conv{CONSECUTIVE}", []
     for number, (experiment, setting) in enumerate(found.items()):
         channels = setting.runs[0].channels
         whole = drawn.add_subplot(grid[2 * number : 2 * number + 2, :2])
         key = f"{layer}/activation_histogram"
-        rows += _bars(whole, channels, key, 0, experiment, layer)
+        numbers.append(_bars(whole, channels, key, 0, experiment, layer))
         seed = setting.runs[0].flags["seed"]
         whole.set_title(f"{experiment.label}: {layer}, seed {seed}")
         whole.set(xlabel="Activation", ylabel="Share")
         key = f"{layer}/activation_channel_histograms"
         for i, channel in enumerate(channels[f"{key}/channels"][:10]):
             axis = drawn.add_subplot(grid[2 * number + i // 5, 2 + i % 5])
-            rows += _bars(axis, channels, key, i, experiment, f"channel {channel}")
+            numbers.append(_bars(axis, channels, key, i, experiment, f"channel {channel}"))
             axis.set_title(f"channel {channel}", fontsize=8)
             axis.tick_params(labelsize=7)
             axis.set_yticks([])
             if i >= 5:
                 axis.set_xlabel("Activation", fontsize=8)
-    return Drawing(drawn, rows, _shown(found), missing)
+    return Drawing(drawn, pd.concat(numbers), _shown(found), missing)
 
 
 def _output_of_a_block(runs: Runs) -> Drawing:
@@ -45,18 +46,19 @@ def _output_of_a_block(runs: Runs) -> Drawing:
     drawn, axes = style.new(
         9, 2.3 * len(found), nrows=len(found), ncols=3, squeeze=False, sharex=True
     )
-    key, rows = f"conv{RANDOM}/output_channel_histograms", []
+    key, numbers = f"conv{RANDOM}/output_channel_histograms", []
     for line, (experiment, setting) in zip(axes, found.items(), strict=True):
         channels, seed = setting.runs[0].channels, setting.runs[0].flags["seed"]
         for i, axis in enumerate(line):
             channel = channels[f"{key}/channels"][i]
-            rows += _bars(axis, channels, key, i, experiment, f"channel {channel}", density=True)
+            name = f"channel {channel}"
+            numbers.append(_bars(axis, channels, key, i, experiment, name, density=True))
             axis.axvline(0.0, color="0.3", linewidth=0.8, linestyle=":")
             axis.set_title(f"{experiment.label}, channel {channel}, seed {seed}", fontsize=9)
         line[0].set_ylabel("Density")
     for axis in axes[-1]:
         axis.set_xlabel("Output of the block")
-    return Drawing(drawn, rows, _shown(found), missing)
+    return Drawing(drawn, pd.concat(numbers), _shown(found), missing)
 
 
 def _shown(found: dict[Experiment, Setting]) -> list[Setting]:
@@ -72,7 +74,7 @@ def _bars(
     experiment: Experiment,
     name: str,
     density: bool = False,
-) -> list[dict]:
+) -> pd.DataFrame:
     """Shares of all values; with `density` per unit of the axis, since bins differ in width."""
     edges, counts = channels[f"{key}/edges"][row], channels[f"{key}/counts"][row]
     share = counts / max(counts.sum(), 1)
@@ -83,10 +85,8 @@ def _bars(
     else:
         height = share / np.diff(edges) if density else share
         axes.stairs(height, edges, fill=True, color=style.COLOURS[experiment.order])
-    return [
-        {"model": experiment.label, "of": name, "from": float(a), "to": float(b), "share": float(s)}
-        for a, b, s in zip(edges[:-1], edges[1:], share, strict=True)
-    ]
+    bins = {"from": edges[:-1], "to": edges[1:], "share": share}
+    return pd.DataFrame({"model": experiment.label, "of": name} | bins)
 
 
 _BOTH = commands.experiments(f"table2/tanh_{order}" for order in ("convention", "swap"))

@@ -1,6 +1,7 @@
 """Inputs and gradients of every weight layer: figure 15."""
 
 import numpy as np
+import pandas as pd
 
 from analysis import commands, style
 from analysis.experiments import Experiment, Runs
@@ -16,29 +17,20 @@ PANELS = {
 def _draw(runs: Runs) -> Drawing:
     found, missing = with_runs(runs, (Experiment("convention"), Experiment("swap")))
     drawn, axes = style.new(11, 3.6, ncols=len(PANELS))
-    rows = []
+    numbers = []
     for axis, (statistic, title) in zip(axes, PANELS.items(), strict=True):
         for experiment, setting in found.items():
-            names, values = setting.over_layers("gradients", statistic)
-            x = np.arange(1, len(names) + 1)
-            mean, std = style.seeds(axis, style.by_order(experiment), experiment.label, x, values)
-            rows += [
-                {
-                    "model": experiment.label,
-                    "layer": name,
-                    "figure": statistic,
-                    "mean": float(mean[i]),
-                    "std": float(std[i]),
-                }
-                for i, name in enumerate(names)
-            ]
-        axis.set_xticks(x, names, rotation=90, fontsize=8)
+            values, looks = setting.over_layers(statistic), style.by_order(experiment)
+            mean, std = style.seeds(axis, looks, experiment.label, values)
+            named = {"model": experiment.label, "layer": mean.index, "figure": statistic}
+            numbers.append(pd.DataFrame(named | {"mean": mean, "std": std}))
+        axis.set_xticks(np.arange(1, len(mean) + 1), mean.index, rotation=90, fontsize=8)
         axis.set(xlabel="Layer", ylabel="Mean absolute value")
         axis.set_title(title, fontsize=10)
         axis.set_yscale("linear" if statistic == "input" else "log")
     style.from_zero(axes[0])
     axes[0].legend()
-    return Drawing(drawn, rows, list(found.values()), missing)
+    return Drawing(drawn, pd.concat(numbers), list(found.values()), missing)
 
 
 FIGURES = (

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from analysis import commands, style
 from analysis.experiments import ACTIVATIONS, DATASETS, Experiment, Runs, Setting
@@ -21,8 +22,8 @@ def _both_orders(statistic: str) -> Callable[[Runs], Drawing]:
     def draw(runs: Runs) -> Drawing:
         found, missing = with_runs(runs, BOTH)
         drawn, axes = style.new()
-        rows = _lines(axes, found, statistic, lambda experiment: experiment.label)
-        return Drawing(drawn, rows, list(found.values()), missing)
+        numbers = _lines(axes, found, statistic, lambda experiment: experiment.label)
+        return Drawing(drawn, numbers, list(found.values()), missing)
 
     return draw
 
@@ -31,12 +32,11 @@ def _without_normalization(runs: Runs) -> Drawing:
     experiments = Experiment("convention", "vgg16"), Experiment("nobn", "vgg16")
     found, missing = with_runs(runs, experiments)
     drawn, axes = style.new(10, 3.6, ncols=2)
-    rows = [
-        row
+    numbers = [
+        _lines(axis, found, statistic, lambda experiment: experiment.label)
         for axis, statistic in zip(axes, ("saturation", "skewness"), strict=True)
-        for row in _lines(axis, found, statistic, lambda experiment: experiment.label)
     ]
-    return Drawing(drawn, rows, list(found.values()), missing)
+    return Drawing(drawn, pd.concat(numbers), list(found.values()), missing)
 
 
 def _activations(runs: Runs) -> Drawing:
@@ -48,13 +48,13 @@ def _activations(runs: Runs) -> Drawing:
         "lecun_tanh": activations.bound("lecun_tanh") * np.tanh(2.0 / 3.0 * x),
         "softsign": x / (1.0 + np.abs(x)),
     }
-    rows = []
+    numbers = []
     for name in names:
         left.plot(x, shapes[name], color=style.ACTIVATIONS[name], label=ACTIVATIONS[name])
-        rows += [
-            _row(ACTIVATIONS[name], "", "", "shape", float(a), float(b), float("nan"))
-            for a, b in zip(x, shapes[name], strict=True)
-        ]
+        # Objects, beside which the layers' numbers stay whole in the CSV file.
+        points = {"x": x.astype(object), "y": shapes[name], "std": np.nan}
+        named = {"model": ACTIVATIONS[name], "dataset": "", "layer": "", "figure": "shape"}
+        numbers.append(pd.DataFrame(named | points))
     left.set(xlabel="Input", ylabel="Output")
     left.legend()
     experiments = [
@@ -65,15 +65,15 @@ def _activations(runs: Runs) -> Drawing:
     except NotRunError:
         right.text(0.5, 0.5, "not run", ha="center", transform=right.transAxes, color="0.4")
         right.set_axis_off()
-        return Drawing(drawn, rows, (), ["the skewness of the layers, on the right"])
-    rows += _lines(
+        return Drawing(drawn, pd.concat(numbers), (), ["the skewness of the layers, on the right"])
+    lines = _lines(
         right,
         found,
         "skewness",
         lambda experiment: f"{experiment.label}, {ACTIVATIONS[experiment.activation]}",
         looks=style.by_activation,
     )
-    return Drawing(drawn, rows, list(found.values()), missing)
+    return Drawing(drawn, pd.concat([*numbers, lines]), list(found.values()), missing)
 
 
 def _datasets(runs: Runs) -> Drawing:
@@ -94,13 +94,13 @@ def _datasets(runs: Runs) -> Drawing:
     ncols = len(shown) // nrows
     size = (3.0 * ncols, 2.6 * nrows) if len(shown) > 1 else ()
     drawn, axes = style.new(*size, nrows=nrows, ncols=ncols, sharey="row", squeeze=False)
-    rows = []
+    numbers = []
     for experiment, axis in zip(shown, axes.flat, strict=True):
         images = runs.dataset_name(experiment.dataset)
         axis.set_title(f"{experiment.network}, {images}", fontsize=9)
         if experiment in found:
             one = {experiment: found[experiment]}
-            rows += _lines(axis, one, "skewness", _network_and_images, legend=False)
+            numbers.append(_lines(axis, one, "skewness", _network_and_images, legend=False))
             # The first of the row may be switched off.
             axis.tick_params(labelleft=True)
         else:
@@ -111,7 +111,7 @@ def _datasets(runs: Runs) -> Drawing:
         for experiment in experiments
         if experiment not in found
     ]
-    return Drawing(drawn, rows, list(found.values()), missing)
+    return Drawing(drawn, pd.concat(numbers), list(found.values()), missing)
 
 
 def _network_and_images(experiment: Experiment) -> str:
@@ -121,8 +121,8 @@ def _network_and_images(experiment: Experiment) -> str:
 def _depth(runs: Runs) -> Drawing:
     found, missing = with_runs(runs, (Experiment("swap", "vgg16"),))
     drawn, axes = style.new()
-    rows = _lines(axes, found, "skewness", lambda experiment: experiment.label)
-    return Drawing(drawn, rows, list(found.values()), missing)
+    numbers = _lines(axes, found, "skewness", lambda experiment: experiment.label)
+    return Drawing(drawn, numbers, list(found.values()), missing)
 
 
 def _lines(
@@ -131,22 +131,18 @@ def _lines(
     statistic: str,
     label: Callable[[Experiment], str],
     legend: bool = True,
-    looks: Callable[[Experiment], dict[str, str]] = style.by_order,
-) -> list[dict[str, Any]]:
+    looks: Callable[[Experiment], dict[str, Any]] = style.by_order,
+) -> pd.DataFrame:
     """A line for each setting, with a band of one standard deviation over its seeds."""
-    rows, longest = [], []
+    numbers: list[pd.DataFrame] = []
+    longest: list[str] = []
     for experiment, setting in found.items():
-        names, values = setting.over_layers("statistics", statistic)
-        x = np.arange(1, len(names) + 1)
-        mean, std = style.seeds(axes, looks(experiment), label(experiment), x, values)
-        longest = max(longest, names, key=len)
-        images = setting.flags["dataset"]
-        rows += [
-            _row(
-                label(experiment), images, name, statistic, int(x[i]), float(mean[i]), float(std[i])
-            )
-            for i, name in enumerate(names)
-        ]
+        values, model = setting.over_layers(statistic), label(experiment)
+        mean, std = style.seeds(axes, looks(experiment), model, values)
+        longest = max(longest, [*mean.index], key=len)
+        named = {"model": model, "dataset": setting.flags["dataset"], "layer": mean.index}
+        points = {"x": np.arange(1, len(mean) + 1), "y": mean, "std": std}
+        numbers.append(pd.DataFrame(named | {"figure": statistic} | points))
     step = 1 + len(longest) // 16
     axes.set_xticks(range(1, len(longest) + 1, step), longest[::step], rotation=90, fontsize=8)
     title, highest = AXES[statistic]
@@ -156,19 +152,7 @@ def _lines(
         axes.legend(ncols=2, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     elif legend:
         axes.legend()
-    return rows
-
-
-def _row(model, images, layer, statistic, x, y, std) -> dict[str, Any]:
-    return {
-        "model": model,
-        "dataset": images,
-        "layer": layer,
-        "figure": statistic,
-        "x": x,
-        "y": y,
-        "std": std,
-    }
+    return pd.concat(numbers)
 
 
 _BOTH = commands.experiments(["table2/tanh_convention", "table2/tanh_swap"])

@@ -1,15 +1,16 @@
 """Accuracy against a statistic of the layers, as a weight decay varies: figures 5, 7 and 18."""
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from analysis import commands, style
 from analysis.experiments import Experiment, Runs, Setting, best
 from analysis.figures import Drawing, Figure, NotRunError
 from analysis.runs import GAMMA_BETA_DECAYS, Run
+from analysis.welch import mean_and_std
 
 # Of gamma and beta: the paper's in figure 7; figure 18 gives none, so these are ours.
 SMALL = (0.0, 1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4)
@@ -31,39 +32,30 @@ def _draw(
         found = _by_decay(runs, fits)
         if len(found) < 2:
             raise NotRunError
-        x = [*found]
-        accuracy = _columns([setting.accuracy() for setting in found.values()])
-        mean = operator.methodcaller("mean_of_layers", statistic)
-        second = _columns([setting.statistic(mean) for setting in found.values()])
+        numbers = pd.DataFrame(
+            [_means(setting, statistic) for setting in found.values()], index=[*found]
+        ).rename_axis("weight_decay")
         drawn, axes = style.new(6.4, 5.0, nrows=2, sharex=True)
         looks = style.by_order(experiment) | {"capsize": 3}
-        for axis, (mean, std), label in zip(
+        for axis, metric, label in zip(
             axes,
-            (accuracy, second),
+            ("accuracy", statistic),
             ("Test accuracy (%)", f"{statistic.capitalize()},\nmean of the layers"),
             strict=True,
         ):
-            axis.errorbar(x, mean, None if np.isnan(std).all() else np.nan_to_num(std), **looks)
+            std = numbers[f"{metric}_std"]
+            error = None if std.isna().all() else std.fillna(0.0)
+            axis.errorbar(numbers.index, numbers[metric], error, **looks)
             axis.set_ylabel(label)
         notes = [note] if note else []
-        if len(found) >= FEWEST and np.std(accuracy[0]) and np.std(second[0]):
-            correlation = np.corrcoef(accuracy[0], second[0])[0, 1]
-            notes.append(f"correlation of accuracy and {statistic}: {correlation:.2f}")
+        both = numbers[["accuracy", statistic]].to_numpy().T
+        if len(found) >= FEWEST and both.std(axis=1).all():
+            notes.append(f"correlation of accuracy and {statistic}: {np.corrcoef(both)[0, 1]:.2f}")
         axes[0].set_title("; ".join(notes), fontsize=10)
         axes[1].set_xscale(**scale)
         axes[1].set_xlabel(f"Weight decay of {decay}")
-        rows = [
-            {
-                "weight_decay": value,
-                "accuracy": accuracy[0][i],
-                "accuracy_std": accuracy[1][i],
-                statistic: second[0][i],
-                f"{statistic}_std": second[1][i],
-            }
-            for i, value in enumerate(found)
-        ]
         missing = [f"weight decay {value:g}" for value in decays if value not in found]
-        return Drawing(drawn, rows, list(found.values()), missing)
+        return Drawing(drawn, numbers.reset_index(), list(found.values()), missing)
 
     return draw
 
@@ -73,29 +65,38 @@ def _by_decay(runs: Runs, fits: Callable[[Run], float | None]) -> dict[float, Se
 
     Of several sweeps that of the largest size, then of the most values, then of the most runs.
     """
-    sweeps: dict[Any, dict[float, list[Run]]] = {}
-    for run in runs.on("cifar100"):
-        names = (run.flags["model"], run.flags["activation"])
-        value = fits(run) if names == ("vgg16_11", "tanh") else None
-        if value is not None and not run.held_out:
-            rest = tuple((k, v) for k, v in run.setting_flags if k not in GAMMA_BETA_DECAYS)
-            sweeps.setdefault(rest, {}).setdefault(value, []).append(run)
+    table = pd.DataFrame(
+        [
+            (tuple((k, v) for k, v in run.setting_flags if k not in GAMMA_BETA_DECAYS), value, run)
+            for run in runs.on("cifar100")
+            if (run.flags["model"], run.flags["activation"]) == ("vgg16_11", "tanh")
+            and not run.held_out
+            and (value := fits(run)) is not None
+        ],
+        columns=["other flags", "decay", "run"],
+    )
+    sweeps = [sweep for _, sweep in table.groupby("other flags", sort=False)]
     if not sweeps:
         raise NotRunError
 
-    def rank(sweep):
-        size = best(next(iter(sweep.values()))).size
-        return size, len(sweep), sum(map(len, sweep.values()))
+    def rank(sweep: pd.DataFrame) -> tuple:
+        return best([*sweep["run"]]).size, sweep["decay"].nunique(), len(sweep)
 
     # One point is no sweep.
-    several = [sweep for sweep in sweeps.values() if len(sweep) > 1]
-    chosen = max(several or sweeps.values(), key=rank)
-    return {value: best(chosen[value]) for value in sorted(chosen)}
+    several = [sweep for sweep in sweeps if sweep["decay"].nunique() > 1]
+    chosen = max(several or sweeps, key=rank)
+    return {value: best([*alike]) for value, alike in chosen.groupby("decay")["run"]}
 
 
-def _columns(pairs: Sequence[tuple[float, float | None]]) -> tuple[Sequence[float], np.ndarray]:
-    means, stds = zip(*pairs, strict=True)
-    return means, np.array([np.nan if std is None else std for std in stds])
+def _means(setting: Setting, statistic: str) -> dict[str, float]:
+    accuracy, accuracy_std = mean_and_std(setting.accuracies())
+    mean, std = mean_and_std(setting.means_of_layers(statistic))
+    return {
+        "accuracy": accuracy,
+        "accuracy_std": accuracy_std,
+        statistic: mean,
+        f"{statistic}_std": std,
+    }
 
 
 def _beta(run: Run) -> float | None:
