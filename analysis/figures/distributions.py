@@ -1,6 +1,7 @@
 """Histograms of layers and of channels: figures 1 and 8."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,15 @@ from analysis import commands, style
 from analysis.experiments import Experiment, Runs, Setting
 from analysis.figures import Drawing, Figure, with_runs
 
-# Counted from 1, among the convolutions.
-CONSECUTIVE, RANDOM = 8, 5
-
 
 def _channels_of_a_layer(runs: Runs) -> Drawing:
     found, missing = with_runs(runs, (Experiment("convention"), Experiment("swap")))
     drawn = style.Figure(figsize=(10, 2.6 * len(found)))
     grid = drawn.add_gridspec(2 * len(found), 7)
-    layer, numbers = f"conv{CONSECUTIVE}", []
+    numbers = []
     for number, (experiment, setting) in enumerate(found.items()):
         channels = setting.runs[0].channels
+        layer = _layer_shown(channels, "activation")
         whole = drawn.add_subplot(grid[2 * number : 2 * number + 2, :2])
         key = f"{layer}/activation_histogram"
         numbers.append(_bars(whole, channels, key, 0, experiment, layer))
@@ -46,9 +45,10 @@ def _output_of_a_block(runs: Runs) -> Drawing:
     drawn, axes = style.new(
         9, 2.3 * len(found), nrows=len(found), ncols=3, squeeze=False, sharex=True
     )
-    key, numbers = f"conv{RANDOM}/output_channel_histograms", []
+    numbers = []
     for line, (experiment, setting) in zip(axes, found.items(), strict=True):
         channels, seed = setting.runs[0].channels, setting.runs[0].flags["seed"]
+        key = f"{_layer_shown(channels, 'output')}/output_channel_histograms"
         for i, axis in enumerate(line):
             channel = channels[f"{key}/channels"][i]
             name = f"channel {channel}"
@@ -61,6 +61,13 @@ def _output_of_a_block(runs: Runs) -> Drawing:
     return Drawing(drawn, pd.concat(numbers), _shown(found), missing)
 
 
+def _layer_shown(channels: Mapping[str, np.ndarray], of: str) -> str:
+    """The layer of which a run keeps the histograms of channels: the one that the paper shows."""
+    ending = f"/{of}_channel_histograms/channels"
+    (layer,) = (key.removesuffix(ending) for key in channels if key.endswith(ending))
+    return layer
+
+
 def _shown(found: dict[Experiment, Setting]) -> list[Setting]:
     """What is drawn: a channel has no mean over seeds, so it is that of the first."""
     return [dataclasses.replace(setting, runs=setting.runs[:1]) for setting in found.values()]
@@ -68,7 +75,7 @@ def _shown(found: dict[Experiment, Setting]) -> list[Setting]:
 
 def _bars(
     axes: Any,
-    channels: Any,
+    channels: Mapping[str, np.ndarray],
     key: str,
     row: int,
     experiment: Experiment,
@@ -93,13 +100,13 @@ _BOTH = commands.experiments(f"table2/tanh_{order}" for order in ("convention", 
 FIGURES = (
     Figure(
         1,
-        f"Activations of the {CONSECUTIVE}th layer, and of ten channels, each on its own scale",
+        "Activations of the 8th layer, and of ten channels, each on its own scale",
         _BOTH,
         _channels_of_a_layer,
     ),
     Figure(
         8,
-        f"Output of the {RANDOM}th block, three channels drawn at random",
+        "Output of the 5th block, three channels drawn at random",
         [*_BOTH, *commands.experiments(["figure5/nwdbn"])],
         _output_of_a_block,
     ),
