@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from analysis import run
+from analysis.experiments import DATASETS
 from analysis.runs import GRADIENTS
 from keras_bnact.statistics import STATISTICS
 from train import run_directory
@@ -27,6 +28,8 @@ FLAGS = {
     "momentum": "0.9",
     "seed": "0",
 }
+# Of gamma and beta.
+OFF = {"gamma_weight_decay": "0.0", "beta_weight_decay": "0.0"}
 
 
 @pytest.fixture
@@ -80,6 +83,35 @@ def make_run(tmp_path, rng):
         return directory.path
 
     return make
+
+
+@pytest.fixture
+def everything(make_run):
+    """Runs for all figures, of models whose statistics are of different sizes."""
+    for i, activation in enumerate(("tanh", "lecun_tanh", "softsign")):
+        for j, order in enumerate(("swap", "convention")):
+            statistics = (0.1 + 0.1 * i + 0.05 * j, 0.5 + i + 2 * j, 0.6)
+            make_run(f"{activation}{order}", 0.7, statistics, activation=activation, order=order)
+    make_run("nwdbn", 0.6, order="convention", **OFF)
+    for decay in ("0.0001", "0.0003"):
+        make_run(decay, 0.65, order="convention", **OFF | {"beta_weight_decay": decay})
+    for decay in ("0.0", "1e-06", "0.0005", "0.001", "0.05"):
+        make_run(f"both{decay}", 0.6, **dict.fromkeys(OFF, decay))
+    for order in ("convention", "swap", "nobn"):
+        make_run(f"vgg16{order}", 0.6, model="vgg16", order=order)
+    for i, dataset in enumerate(DATASETS):
+        statistics = (0.4, 1.0 + i, 0.5)
+        make_run(f"mobilenet{dataset}", 0.6, statistics, model="mobilenet", dataset=dataset)
+
+
+def lengthen(path):
+    """A history of as many epochs as the flagfile asks for."""
+    (path / "history.csv").write_text(
+        "epoch,learning_rate,cross_entropy,test_cross_entropy\n"
+        + "".join(f"{epoch},0.1,1.0,2.0\n" for epoch in range(1, 201))
+    )
+    summary = (path / "summary.json").read_text()
+    (path / "summary.json").write_text(summary.replace('"epochs": 2', '"epochs": 200'))
 
 
 def _channels(order, rng):
