@@ -23,7 +23,7 @@ TITLES = {
 }
 SEARCHED = ("3", "4", "5", "6")
 DIFFERENCE = "swap - convention"
-COLUMNS = ("model", "activation", "order", "data set", "figure")
+COLUMNS = ("model", "activation", "order", "data set", "quantity")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _entry(row: Mapping[str, str], runs: Runs) -> Entry:
 def _filled(
     row: Mapping[str, str], runs: Runs, find: Callable[[Experiment], Setting | None]
 ) -> Entry:
-    order, quantity = row["order"], row["figure"]
+    order, quantity = row["order"], row["quantity"]
     orders = ("swap", "convention") if order == DIFFERENCE else (order,)
     of = row["model"], row["activation"], row["dataset"]
     experiments = [Experiment(order, *of) for order in orders]

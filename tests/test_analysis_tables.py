@@ -19,7 +19,7 @@ def test_tables_have_the_papers_values_and_ours_side_by_side(tmp_path, make_run)
         make_run(f"swap{seed}", accuracy, (0.4, 1.5, 0.6), seed=seed)
     make_run("convention", 0.695, (0.1, 0.25, 0.3), order="convention", learning_rate="0.01")
     out = analyse(tmp_path, "--figures=6")
-    rows = {(r["activation"], r["order"], r["figure"]): r for r in read(out / "table2.csv")}
+    rows = {(r["activation"], r["order"], r["quantity"]): r for r in read(out / "table2.csv")}
     swap = rows["Tanh", "Swap", "accuracy"]
     assert (swap["paper"], swap["seeds"]) == ("74.11", "3")
     assert float(swap["ours"]) == pytest.approx(75.0)
@@ -31,7 +31,7 @@ def test_tables_have_the_papers_values_and_ours_side_by_side(tmp_path, make_run)
     assert float(rows["Tanh", "Swap - Convention", "skewness"]["ours"]) == pytest.approx(2.5)
     assert rows["Softsign", "Swap", "accuracy"]["ours"] == ""
     assert "| 74.11 | 75.00 | 1.00 |  | 3 | +0.89 |" in (out / "table2.md").read_text()
-    text = {(r["order"], r["figure"]): r["ours"] for r in read(out / "numbers_in_the_text.csv")}
+    text = {(r["order"], r["quantity"]): r["ours"] for r in read(out / "numbers_in_the_text.csv")}
     assert float(text["Swap", "highest saturation"]) == pytest.approx(0.8)
     assert text["NWDBN", "accuracy"] == ""
 
@@ -45,7 +45,7 @@ def test_a_gap_has_a_spread_and_welchs_interval(tmp_path, make_run):
     (gap,) = (
         r
         for r in rows
-        if (r["order"], r["figure"]) == ("Swap - Convention", "accuracy")
+        if (r["order"], r["quantity"]) == ("Swap - Convention", "accuracy")
         and r["activation"] == "Tanh"
     )
     # Welch's formulas, in percent points.
@@ -70,7 +70,7 @@ def test_a_gap_of_equal_runs_or_of_one_seed(tmp_path, make_run):
     gaps = {
         row["activation"]: (row["ours"], row["standard deviation"], row["95 % from"])
         for row in rows
-        if (row["order"], row["figure"]) == ("Swap - Convention", "accuracy")
+        if (row["order"], row["quantity"]) == ("Swap - Convention", "accuracy")
     }
     assert gaps["Tanh"] == ("25.0", "0.0", "")
     assert gaps["LeCun Tanh"][1:] == ("", "")
@@ -86,7 +86,7 @@ def test_a_gap_of_settings_that_the_test_images_chose_has_no_interval(tmp_path, 
     (gap,) = (
         row
         for row in rows
-        if (row["activation"], row["order"], row["figure"])
+        if (row["activation"], row["order"], row["quantity"])
         == ("Tanh", "Swap - Convention", "accuracy")
     )
     assert float(gap["ours"]) == pytest.approx(80.5 - 51.0)
@@ -101,7 +101,7 @@ def test_hyper_parameters_beside_the_papers(tmp_path, make_run):
     make_run("whole", 0.9, model="vgg16")
     rows = read(analyse(tmp_path, "--figures=6") / "table3.csv")
     swap = {
-        row["figure"]: (row["paper"], row["ours"])
+        row["quantity"]: (row["paper"], row["ours"])
         for row in rows
         if (row["order"], row["data set"]) == ("Swap", "CIFAR-100")
     }
@@ -120,7 +120,7 @@ def test_rounds_of_a_search_have_not_searched_the_epochs(tmp_path, make_run):
         make_run(f"last{rate}", 0.7, held_out=float(rate), **more, **search)
     rows = read(analyse(tmp_path, "--figures=6") / "table3.csv")
     swap = {
-        row["figure"]: row["ours"]
+        row["quantity"]: row["ours"]
         for row in rows
         if (row["order"], row["data set"]) == ("Swap", "CIFAR-100")
     }

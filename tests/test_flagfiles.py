@@ -148,7 +148,7 @@ def test_sweeps(name):
 
 
 def test_the_headers_say_what_the_analysis_compares_with():
-    rows = [row for row in numbers() if row["flagfile"] and row["figure"] == "accuracy"]
+    rows = [row for row in numbers() if row["flagfile"] and row["quantity"] == "accuracy"]
     assert {row["flagfile"] for row in rows} >= {*SINGLE}
     for row in rows:
         # VGG16's run is that of VGG16_16, too, for which table 7 has the same number.

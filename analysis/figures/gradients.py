@@ -22,7 +22,7 @@ def _draw(runs: Runs) -> Drawing:
         for experiment, setting in found.items():
             values, looks = setting.over_layers(statistic), style.by_order(experiment)
             mean, std = style.seeds(axis, looks, experiment.label, values)
-            named = {"model": experiment.label, "layer": mean.index, "figure": statistic}
+            named = {"model": experiment.label, "layer": mean.index, "statistic": statistic}
             numbers.append(pd.DataFrame(named | {"mean": mean, "std": std}))
         axis.set_xticks(np.arange(1, len(mean) + 1), mean.index, rotation=90, fontsize=8)
         axis.set(xlabel="Layer", ylabel="Mean absolute value")

@@ -53,7 +53,7 @@ def _activations(runs: Runs) -> Drawing:
         left.plot(x, shapes[name], color=style.ACTIVATIONS[name], label=ACTIVATIONS[name])
         # Objects, beside which the layers' numbers stay whole in the CSV file.
         points = {"x": x.astype(object), "y": shapes[name], "std": np.nan}
-        named = {"model": ACTIVATIONS[name], "dataset": "", "layer": "", "figure": "shape"}
+        named = {"model": ACTIVATIONS[name], "dataset": "", "layer": "", "statistic": "shape"}
         numbers.append(pd.DataFrame(named | points))
     left.set(xlabel="Input", ylabel="Output")
     left.legend()
@@ -142,7 +142,7 @@ def _lines(
         longest = max(longest, [*mean.index], key=len)
         named = {"model": model, "dataset": setting.flags["dataset"], "layer": mean.index}
         points = {"x": np.arange(1, len(mean) + 1), "y": mean, "std": std}
-        numbers.append(pd.DataFrame(named | {"figure": statistic} | points))
+        numbers.append(pd.DataFrame(named | {"statistic": statistic} | points))
     step = 1 + len(longest) // 16
     axes.set_xticks(range(1, len(longest) + 1, step), longest[::step], rotation=90, fontsize=8)
     title, highest = AXES[statistic]
