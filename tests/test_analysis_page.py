@@ -35,10 +35,10 @@ def test_the_page_says_where_runs_are_not_of_one_scale(make_run, tmp_path):
 
 
 def test_the_page_tells_hyper_parameters_that_differ(make_run, tmp_path):
-    make_run("swap", 0.7, learning_rate="0.1")
-    make_run("convention", 0.6, order="convention", learning_rate="0.01")
+    make_run("swap", 0.7, learning_rate="0.01")
+    make_run("convention", 0.6, order="convention", learning_rate="0.1")
     page = (analyse(tmp_path, "--figures=3") / "index.html").read_text()
-    told = "These runs differ in learning rate 0.01 (Convention), 0.1 (Swap)."
+    told = "These runs differ in learning rate 0.1 (Convention), 0.01 (Swap)."
     # Below the figure, table 2 and the numbers in the text.
     assert page.count(told) == 3
     # Another data set is no comparison.
