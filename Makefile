@@ -14,14 +14,14 @@ WORKERS ?= 2
 quickstart: $(VENV)/installed
 	$(BIN)/python -m train.run --width=0.25 --epochs=20 --run_dir=runs/quickstart
 
-# The cells of a folder of flagfiles, and what they come to. Interrupted, it goes on; a failing run
+# The experiments of a folder of flagfiles, and what they come to. Interrupted, it goes on; a failing run
 # keeps no other from being run.
 define reproduce
 	@failed=0; \
-	for cell in $(notdir $(basename $(wildcard train/flagfiles/$(1)/*.flags))); do \
-		printf '\n%s\n' $$cell; \
-		$(BIN)/python -m train.sweep --flagfile=train/flagfiles/$(1)/$$cell.flags $(DATA) \
-			--workers=$(WORKERS) --sweep_dir=$(RUNS)/$(1)/$$cell || failed=$$?; \
+	for experiment in $(notdir $(basename $(wildcard train/flagfiles/$(1)/*.flags))); do \
+		printf '\n%s\n' $$experiment; \
+		$(BIN)/python -m train.sweep --flagfile=train/flagfiles/$(1)/$$experiment.flags $(DATA) \
+			--workers=$(WORKERS) --sweep_dir=$(RUNS)/$(1)/$$experiment || failed=$$?; \
 		[ $$failed -le 1 ] || exit $$failed; \
 	done; \
 	$(BIN)/python -m analysis.run --runs=$(RUNS)/$(1) --out=$(RUNS)/$(1)-report && exit $$failed

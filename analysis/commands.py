@@ -5,15 +5,15 @@ from collections.abc import Iterable, Sequence
 FOLDER = "train/flagfiles"
 
 
-def cell(name: str) -> str:
-    """Trains a cell with the paper's three seeds; on ImageNet it has one."""
+def experiment(name: str) -> str:
+    """Trains an experiment with the paper's three seeds; on ImageNet it has one."""
     seeds = [] if "imagenet2012" in name else ["shared/three_seeds"]
     return _sweep([name, *seeds], name)
 
 
-def cells(names: Iterable[str]) -> list[str]:
-    """`cell` of several."""
-    return [cell(name) for name in names]
+def experiments(names: Iterable[str]) -> list[str]:
+    """`experiment` of several."""
+    return [experiment(name) for name in names]
 
 
 def sweep(name: str) -> str:
@@ -22,7 +22,7 @@ def sweep(name: str) -> str:
 
 
 def search(name: str) -> str:
-    """Searches for a cell's hyper-parameters as the paper did (A.1)."""
+    """Searches for an experiment's hyper-parameters as the paper did (A.1)."""
     grid = "imagenet" if "imagenet2012" in name else "cifar_and_tiny_imagenet"
     return _sweep([name, f"grid_search/{grid}"], f"search/{name}")
 

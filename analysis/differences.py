@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from analysis.cells import SIZE, Group
+import pandas as pd
+
+from analysis.experiments import SIZE, Setting
 
 # Flags that a comparison takes to be the same.
 SCALE = (
@@ -26,34 +28,40 @@ HYPER_PARAMETERS = (
 )
 
 
-def unlike(groups: Sequence[Group]) -> list[str]:
+def scale_differences(settings: Sequence[Setting]) -> list[str]:
     """In what of `SCALE` runs on the same images differ: `"width 0.25, 1.0"`."""
-    differences = []
-    for images in {group.images: None for group in groups}:
-        there = [group.flags for group in groups if group.images == images]
-        for name in SCALE:
-            values = list(dict.fromkeys(flags.get(name, "not given") for flags in there))
-            if len(values) > 1:
-                differences.append(f"{name} {', '.join(values)}")
-    return list(dict.fromkeys(differences))
+    differences = {
+        f"{flag} {', '.join(table[flag].unique())}": None
+        for table in _on_the_same_images(settings, SCALE)
+        for flag in SCALE
+        if table[flag].nunique() > 1
+    }
+    return [*differences]
 
 
-def apart(groups: Sequence[Group]) -> list[str]:
+def hyper_parameter_differences(settings: Sequence[Setting]) -> list[str]:
     """In which hyper-parameters runs on the same images differ.
 
     Returns:
         Texts such as `"learning rate 0.1 (Swap), 0.01 (Convention)"`.
     """
-    short = len({group.name.split(", ")[0] for group in groups}) == 1
-    found = []
-    for images in {group.images: None for group in groups}:
-        there = [group for group in groups if group.images == images]
+    short = len({setting.name.split(", ")[0] for setting in settings}) == 1
+    differences: dict[str, None] = {}
+    for table in _on_the_same_images(settings, HYPER_PARAMETERS):
+        models = table["model"].str.split(", ").str[1] if short else table["model"]
         for flag in HYPER_PARAMETERS:
-            models: dict[str, dict[str, None]] = {}
-            for group in there:
-                label = group.name.split(", ")[1] if short else group.name
-                models.setdefault(group.flags.get(flag, "not given"), {})[label] = None
-            if len(models) > 1:
-                values = (f"{value} ({'; '.join(labels)})" for value, labels in models.items())
-                found.append(f"{flag.replace('_', ' ')} {', '.join(values)}")
-    return list(dict.fromkeys(found))
+            having = models.groupby(table[flag], sort=False).unique()
+            if len(having) > 1:
+                values = (f"{value} ({'; '.join(names)})" for value, names in having.items())
+                differences[f"{flag.replace('_', ' ')} {', '.join(values)}"] = None
+    return [*differences]
+
+
+def _on_the_same_images(settings: Sequence[Setting], flags: Sequence[str]) -> list[pd.DataFrame]:
+    """Tables of the settings that are on the same images: their models, and these flags."""
+    rows = [
+        (setting.images, setting.name, *(setting.flags.get(flag, "not given") for flag in flags))
+        for setting in settings
+    ]
+    table = pd.DataFrame(rows, columns=["images", "model", *flags])
+    return [alike for _, alike in table.groupby("images", sort=False)]

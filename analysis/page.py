@@ -2,15 +2,15 @@
 
 import base64
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import pandas as pd
 
-from analysis.cells import CLASSES, DATASETS, Group, Results
-from analysis.differences import apart, unlike
+from analysis.differences import hyper_parameter_differences, scale_differences
+from analysis.experiments import CLASSES, DATASETS, Runs, Setting
 from analysis.figures import Figure
 from analysis.tables import COLUMNS, HEADINGS, SEARCHED, TITLES, Entry
 
@@ -28,7 +28,7 @@ class Item:
         stem: Its files' name without their ending.
         svg: The drawing, None if it has not been run.
         width: Of the drawing, in inches.
-        runs: The runs behind it.
+        settings: The runs behind it.
         missing: What could be shown and has not been run.
     """
 
@@ -36,7 +36,7 @@ class Item:
     stem: str
     svg: bytes | None
     width: float = 0.0
-    runs: Sequence[Group] = ()
+    settings: Sequence[Setting] = ()
     missing: Sequence[str] = ()
 
     @property
@@ -48,25 +48,25 @@ class Item:
         return self.width > SINGLE_PANEL
 
     @property
-    def groups(self) -> list[str]:
-        return [_flags(group) for group in self.runs]
+    def flags(self) -> list[str]:
+        return [_flags(setting) for setting in self.settings]
 
     @property
-    def apart(self) -> list[str]:
-        return apart(self.runs)
+    def hyper_parameter_differences(self) -> list[str]:
+        return hyper_parameter_differences(self.settings)
 
     @property
-    def unlike(self) -> list[str]:
-        return unlike(self.runs)
+    def scale_differences(self) -> list[str]:
+        return scale_differences(self.settings)
 
     @property
     def seeds(self) -> int:
-        return sum(len(group.results) for group in self.runs)
+        return sum(len(setting.runs) for setting in self.settings)
 
 
 def render(
     folder: Path,
-    results: Results,
+    runs: Runs,
     problems: Sequence[str],
     items: Sequence[Item],
     tables: Mapping[str, Sequence[Entry]],
@@ -76,7 +76,7 @@ def render(
 
     Args:
         folder: Where the runs are.
-        results: Those that are finished.
+        runs: Those that are finished.
         problems: A sentence for each other one.
         items: The figures.
         tables: As `tables.tables` gives them.
@@ -86,7 +86,7 @@ def render(
     entries = [entry for table in tables.values() for entry in table]
     return environment.from_string(TEMPLATE.read_text()).render(
         folder=folder,
-        runs=len(results.results),
+        runs=len(runs.all),
         problems=problems,
         figures=items,
         drawn=sum(item.svg is not None for item in items),
@@ -94,9 +94,7 @@ def render(
         numbers=len(entries),
         overview=overview,
         stand_ins=[
-            (DATASETS[name], results.dataset(name))
-            for name in CLASSES
-            if results.dataset(name) != name
+            (DATASETS[name], runs.dataset(name)) for name in CLASSES if runs.dataset(name) != name
         ],
         tables=[_table(name, table) for name, table in tables.items()],
     )
@@ -106,36 +104,29 @@ def _table(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
     """What the page shows of a table.
 
     Names that all of its rows share stand once, above it; of the others the last two have columns,
-    so that a narrow screen shows the figures too, and the first are headings of the rows below.
+    so that a narrow screen shows the numbers too, and the first are headings of the rows below.
     """
-    groups = [group for entry in entries for group in entry.groups]
-    named = range(len(COLUMNS))
-    varying = [i for i in named if len({entry.names[i] for entry in entries}) > 1]
+    settings = [setting for entry in entries for setting in entry.settings]
+    cells = pd.DataFrame([entry.cells() for entry in entries], columns=[*HEADINGS])
+    varying = [column for column in COLUMNS if cells[column].nunique() > 1]
     heading, columns = varying[:-2], varying[-2:]
-    shown = [*columns, *range(len(COLUMNS), len(HEADINGS))]
-
-    def named_above(entry):
-        return [entry.names[i] for i in heading]
-
-    order = list(dict.fromkeys(tuple(named_above(entry)) for entry in entries))
-    together = sorted(entries, key=lambda entry: order.index(tuple(named_above(entry))))
-    sections = itertools.groupby(together, named_above)
+    shown = [*columns, *HEADINGS[len(COLUMNS) :]]
+    sections = cells.groupby(heading, sort=False) if heading else [((), cells)]
     return {
         "name": name,
         "heading": "In the text" if name == "text" else f"Table {name}",
         "stem": stem(name),
         "title": TITLES[name],
-        "shared": [entries[0].names[i] for i in named if i not in varying],
-        "headings": [HEADINGS[i] for i in shown],
+        "shared": [cells[column][0] for column in COLUMNS if column not in varying],
+        "headings": shown,
         "names": len(columns),
-        "sections": [
-            (", ".join(names), [[entry.cells()[i] for i in shown] for entry in section])
-            for names, section in sections
-        ],
-        "groups": list(dict.fromkeys(map(_flags, groups))),
-        "unlike": unlike(groups),
+        "sections": [(", ".join(names), rows[shown].to_numpy()) for names, rows in sections],
+        "flags": list(dict.fromkeys(map(_flags, settings))),
+        "scale_differences": scale_differences(settings),
         # The hyper-parameters are what these tables are of.
-        "apart": [] if name in SEARCHED else apart(groups),
+        "hyper_parameter_differences": (
+            [] if name in SEARCHED else hyper_parameter_differences(settings)
+        ),
         "commands": list(dict.fromkeys(entry.command for entry in entries if entry.command)),
     }
 
@@ -145,8 +136,8 @@ def stem(table: str) -> str:
     return "numbers_in_the_text" if table == "text" else f"table{table}"
 
 
-def _flags(group: Group) -> str:
-    seeds = ", ".join(result.flags["seed"] for result in group.results)
-    flags = " ".join(f"--{name}={value}" for name, value in group.flags.items() if value)
-    others = f"\nother settings of it: {group.alternatives}" if group.alternatives else ""
+def _flags(setting: Setting) -> str:
+    seeds = ", ".join(run.flags["seed"] for run in setting.runs)
+    flags = " ".join(f"--{name}={value}" for name, value in setting.flags.items() if value)
+    others = f"\nother settings of it: {setting.alternatives}" if setting.alternatives else ""
     return f"{flags}\nseeds {seeds}{others}"

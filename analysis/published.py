@@ -22,7 +22,7 @@ def numbers() -> Sequence[Mapping[str, str]]:
 @functools.cache
 def flags(name: str) -> Mapping[str, str]:
     """The flags that a flagfile below `train/flagfiles` gives, those of its flagfiles included."""
-    found = {}
+    found: dict[str, str] = {}
     for line in (FLAGFILES / f"{name}.flags").read_text().splitlines():
         if line.startswith("--flagfile="):
             included = (ROOT / line.removeprefix("--flagfile=")).relative_to(FLAGFILES)

@@ -54,22 +54,23 @@ def _run(options: argparse.Namespace) -> int:
     with file_errors(f"--out={options.out}"):
         if options.out.exists() and not options.out.is_dir():
             raise UsageError(f"--out={options.out} is no folder: name one to write to.")
-    for module in ("jinja2", "matplotlib", "scipy"):
+    for module in ("jinja2", "matplotlib", "pandas", "scipy"):
         if importlib.util.find_spec(module) is None:
             raise ModuleNotFoundError(name=module)
     # Here, since they import Keras and Matplotlib, which take longer than a mistake should.
     with suppressed():
-        from analysis import figures, results
-        from analysis.cells import Results
+        from analysis import figures
+        from analysis.experiments import Runs
+        from analysis.runs import read
 
     chosen = _chosen(options.figures, figures.every())
     with file_errors(f"--runs={options.runs}"):
-        found, problems = results.read(options.runs)
-        cells = Results(found)
-        drawn = [_drawn(figure, cells) for figure in chosen]
+        found, problems = read(options.runs)
+        runs = Runs(found)
+        drawn = [_drawn(figure, runs) for figure in chosen]
     items = [item for item, _ in drawn]
     files = {name: content for _, contents in drawn for name, content in contents.items()}
-    files |= _tables_and_page(options.runs, cells, problems, items)
+    files |= _tables_and_page(options.runs, runs, problems, items)
     with file_errors(f"--out={options.out}"):
         _write(files, options.out)
     for problem in problems:
@@ -93,45 +94,43 @@ def _chosen(given: str | None, every: Sequence[Any]) -> list[Any]:
     return [known[number] for number in known if number in given.split(",")]
 
 
-def _drawn(figure: Any, results: Any) -> tuple[Any, dict[str, bytes | None]]:
+def _drawn(figure: Any, runs: Any) -> tuple[Any, dict[str, bytes | None]]:
     """A figure for the page, and its files by name: None for one that is not to be there."""
     from analysis.figures import NotRunError
     from analysis.page import Item
 
     stem = f"figure{figure.number}"
     try:
-        drawing = figure.draw(results)
+        drawing = figure.draw(runs)
     except NotRunError:
         # Those of runs that were there before would stand beside "not run".
         return Item(figure, stem, None), dict.fromkeys(f"{stem}{s}" for s in SUFFIXES)
     png, svg = io.BytesIO(), io.BytesIO()
     drawing.figure.savefig(png, format="png")
     drawing.figure.savefig(svg, format="svg", metadata={"Date": None})
-    # A deviation of one seed is none.
-    rows = [["" if value != value else value for value in row.values()] for row in drawing.rows]
-    numbers = _csv(list(drawing.rows[0]), rows)
+    numbers = drawing.numbers.to_csv(index=False, lineterminator="\n").encode()
     width = drawing.figure.get_figwidth()
-    item = Item(figure, stem, svg.getvalue(), width, drawing.groups, drawing.missing)
+    item = Item(figure, stem, svg.getvalue(), width, drawing.settings, drawing.missing)
     contents = (png.getvalue(), svg.getvalue(), numbers)
     return item, {f"{stem}{s}": content for s, content in zip(SUFFIXES, contents, strict=True)}
 
 
 def _tables_and_page(
-    runs: Path, results: Any, problems: Sequence[str], items: Sequence[Any]
+    folder: Path, runs: Any, problems: Sequence[str], items: Sequence[Any]
 ) -> dict[str, bytes]:
     """The other files, by name."""
     from analysis import overview, page, tables
 
     files = {}
-    entries = tables.tables(results)
+    entries = tables.tables(runs)
     for name, table in entries.items():
         shown = [entry.cells() for entry in table]
         files[f"{page.stem(name)}.md"] = tables.markdown(tables.HEADINGS, shown).encode()
         files[f"{page.stem(name)}.csv"] = _csv(tables.CSV_HEADINGS, tables.with_all_digits(table))
-    every_run = overview.overview(results)
+    every_run = overview.overview(runs)
     files["runs.md"] = tables.markdown(*every_run).encode()
     files["runs.csv"] = _csv(*every_run)
-    html = page.render(runs, results, problems, items, entries, every_run)
+    html = page.render(folder, runs, problems, items, entries, every_run)
     return files | {"index.html": html.encode()}
 
 

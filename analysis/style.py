@@ -4,9 +4,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.cells import Cell
+from analysis.experiments import Experiment
+from analysis.welch import mean_and_std
 
 # Okabe and Ito's colours, of different lightness. Most often the order has the colour.
 COLOURS = {"convention": "#0072B2", "swap": "#D55E00", "nwdbn": "#E69F00", "nobn": "#000000"}
@@ -32,17 +34,17 @@ matplotlib.rcParams.update(
 )
 
 
-def by_order(cell: Cell) -> dict[str, str]:
+def by_order(experiment: Experiment) -> dict[str, Any]:
     """Keyword arguments of `Axes.plot` for a model, whose order has the colour."""
-    return {"color": COLOURS[cell.order], "marker": MARKERS[cell.order]}
+    return {"color": COLOURS[experiment.order], "marker": MARKERS[experiment.order]}
 
 
-def by_activation(cell: Cell) -> dict[str, str]:
+def by_activation(experiment: Experiment) -> dict[str, Any]:
     """The same where the activation has the colour: the convention dashed."""
     return {
-        "color": ACTIVATIONS[cell.activation],
-        "marker": MARKERS[cell.order],
-        "linestyle": "--" if cell.order == "convention" else "-",
+        "color": ACTIVATIONS[experiment.activation],
+        "marker": MARKERS[experiment.order],
+        "linestyle": "--" if experiment.order == "convention" else "-",
     }
 
 
@@ -52,21 +54,21 @@ def band(colour: str) -> dict[str, Any]:
 
 
 def seeds(
-    axes: Any, looks: dict[str, str], label: str, x: np.ndarray, values: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    axes: Any, looks: dict[str, Any], label: str, values: pd.DataFrame
+) -> tuple[pd.Series, pd.Series]:
     """Draws a model's mean over the seeds, in a band of one standard deviation.
 
     Args:
         looks: Keyword arguments of `Axes.plot`.
-        values: Of shape `(seeds, len(x))`.
+        values: A row for each seed, and a column for each layer: they stand at 1, 2, ...
 
     Returns:
-        Mean and sample standard deviation, NaN for one seed.
+        Mean and sample standard deviation of every layer, NaN for one seed.
     """
-    mean, std = values.mean(axis=0), np.full(len(x), np.nan)
+    mean, std = mean_and_std(values)
+    x = np.arange(1, len(mean) + 1)
     axes.plot(x, mean, label=label, **looks)
     if len(values) > 1:
-        std = values.std(axis=0, ddof=1)
         axes.fill_between(x, mean - std, mean + std, **band(looks["color"]))
     return mean, std
 
@@ -83,7 +85,7 @@ def from_zero(axes: Any, highest: float | None = None) -> None:
     axes.set_ylim(0.0, highest)
 
 
-def new(width: float = 6.4, height: float = 3.6, **keywords) -> tuple[Figure, object]:
+def new(width: float = 6.4, height: float = 3.6, **keywords: Any) -> tuple[Figure, Any]:
     """A figure of so many inches, and its axes; keywords as of `pyplot.subplots`."""
     figure = Figure(figsize=(width, height))
     return figure, figure.subplots(**keywords)

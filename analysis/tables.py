@@ -4,9 +4,11 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from analysis import commands, published
-from analysis.cells import ACTIVATIONS, MODELS, ORDERS, Cell, Group, Results
-from analysis.spread import gap, mean_and_std
+from analysis.experiments import ACTIVATIONS, ORDERS, Experiment, Runs, Setting
+from analysis.welch import difference_of_means, mean_and_std
 
 TITLES = {
     "1": "Test accuracy (%) of VGG16 and MobileNet, and by how much Swap exceeds Convention",
@@ -21,7 +23,7 @@ TITLES = {
 }
 SEARCHED = ("3", "4", "5", "6")
 DIFFERENCE = "swap - convention"
-COLUMNS = ("model", "activation", "order", "data set", "figure")
+COLUMNS = ("model", "activation", "order", "data set", "quantity")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +34,12 @@ class Entry:
         names: What it is of, a text for each of `COLUMNS`.
         paper: The published value, as text.
         ours: The mean over the seeds, or a hyper-parameter's text; None if not run.
-        std: The sample's standard deviation, of a gap between two models as `spread.gap` has it;
-            None for fewer than two seeds.
-        interval: Welch's 95 % interval of a gap; None of all else, and where the test images have
-            chosen the settings, since an interval knows nothing of the choice.
+        std: The sample's standard deviation, of a difference between two models as
+            `difference_of_means` has it; None for fewer than two seeds.
+        interval: Welch's 95 % interval of a difference; None of all else, and where the test images
+            have chosen the settings, since an interval knows nothing of the choice.
         seeds: How many runs.
-        groups: The runs.
+        settings: The runs.
         command: What makes them; empty where other entries' runs are enough.
     """
 
@@ -47,7 +49,7 @@ class Entry:
     std: float | None = None
     interval: tuple[float, float] | None = None
     seeds: int = 0
-    groups: Sequence[Group] = ()
+    settings: Sequence[Setting] = ()
     command: str = ""
 
     @property
@@ -82,11 +84,11 @@ HEADINGS = (*_FIRST, "95 % interval", "seeds", "ours - paper")
 CSV_HEADINGS = (*_FIRST, "95 % from", "95 % to", "seeds", "ours - paper")
 
 
-def tables(results: Results) -> dict[str, list[Entry]]:
+def tables(runs: Runs) -> dict[str, list[Entry]]:
     """The entries of every table, by its number; `"text"` for numbers that stand in none."""
     found: dict[str, list[Entry]] = {name: [] for name in TITLES}
     for row in published.numbers():
-        found[row["table"]].append(_entry(row, results))
+        found[row["table"]].append(_entry(row, runs))
     return found
 
 
@@ -108,53 +110,56 @@ def with_all_digits(entries: Sequence[Entry]) -> list[list[Any]]:
     ]
 
 
-def _entry(row: Mapping[str, str], results: Results) -> Entry:
+def _entry(row: Mapping[str, str], runs: Runs) -> Entry:
     # The paper's hyper-parameters are what its search has chosen.
     searched = row["table"] in SEARCHED
-    command = commands.search if searched else commands.cell
+    command = commands.search if searched else commands.experiment
     made_by = command(row["flagfile"]) if row["flagfile"] else ""
-    find = results.search if searched else results.group
-    return dataclasses.replace(_filled(row, results, find), command=made_by)
+    find = runs.search if searched else runs.setting
+    return dataclasses.replace(_filled(row, runs, find), command=made_by)
 
 
 def _filled(
-    row: Mapping[str, str], results: Results, find: Callable[[Cell], Group | None]
+    row: Mapping[str, str], runs: Runs, find: Callable[[Experiment], Setting | None]
 ) -> Entry:
-    order, figure = row["order"], row["figure"]
+    order, quantity = row["order"], row["quantity"]
     orders = ("swap", "convention") if order == DIFFERENCE else (order,)
-    cells = [Cell(order, row["model"], row["activation"], row["dataset"]) for order in orders]
+    of = row["model"], row["activation"], row["dataset"]
+    experiments = [Experiment(order, *of) for order in orders]
     names = (
-        MODELS.get(row["model"], row["model"].upper()),
+        experiments[0].network,
         ACTIVATIONS[row["activation"]],
         ORDERS.get(order, "Swap - Convention"),
-        results.dataset_name(row["dataset"]),
-        figure.replace("_", " "),
+        runs.dataset_name(row["dataset"]),
+        quantity.replace("_", " "),
     )
-    groups = [group for group in map(find, cells) if group is not None]
-    if len(groups) < len(cells):
+    settings = [setting for setting in map(find, experiments) if setting is not None]
+    if len(settings) < len(experiments):
         return Entry(names, row["value"])
-    if figure in groups[0].flags:
-        ours = _plain(groups[0].flags[figure].replace(",", " "))
-        if figure not in groups[0].searched:
-            ours += " (not searched)"
-        return Entry(names, row["value"], ours, seeds=len(groups[0].results), groups=groups)
-    values = [_values(group, figure) for group in groups]
+    if quantity in settings[0].flags:
+        text = _plain(settings[0].flags[quantity].replace(",", " "))
+        if quantity not in settings[0].searched:
+            text += " (not searched)"
+        return Entry(names, row["value"], text, seeds=len(settings[0].runs), settings=settings)
+    values = [_values(setting, quantity) for setting in settings]
     seeds = min(map(len, values))
-    if order != DIFFERENCE:
-        return Entry(names, row["value"], *mean_and_std(*values), None, seeds, groups)
-    difference, std, interval = gap(*values)
-    if any(group.by_test for group in groups):
+    if order == DIFFERENCE:
+        ours, std, interval = difference_of_means(*values)
+    else:
+        ours, std, interval = *mean_and_std(*values), None
+    if any(setting.by_test for setting in settings):
         interval = None
-    return Entry(names, row["value"], difference, std, interval, seeds, groups)
+    known_std = float(std) if seeds > 1 else None
+    return Entry(names, row["value"], float(ours), known_std, interval, seeds, settings)
 
 
-def _values(group: Group, figure: str) -> list[float]:
+def _values(setting: Setting, quantity: str) -> pd.Series:
     """Of each seed."""
-    if figure == "accuracy":
-        return [run.accuracy for run in group.results]
-    if figure == "highest saturation":
-        return [max(row["saturation"] for row in run.statistics) for run in group.sound]
-    return [run.mean_of_layers(figure) for run in group.sound]
+    if quantity == "accuracy":
+        return setting.accuracies()
+    if quantity == "highest saturation":
+        return setting.over_layers("saturation").max(axis="columns")
+    return setting.means_of_layers(quantity)
 
 
 def _plain(text: str) -> str:

@@ -1,19 +1,17 @@
 """What the figures draw: every value in sight, on the axes and in the colours that tell it."""
 
-import re
+import doctest
 
 import matplotlib.colors
 import numpy as np
 import pytest
-from made_runs import analyse
+import scipy.integrate
+import scipy.stats
+from made_runs import LAYERS, OFF, analyse, lengthen, read
 
-from analysis import cells, figures, results, style, tables
-from analysis.cells import DATASETS, Cell, Results
+from analysis import figures, runs, style
+from analysis.experiments import DATASETS, Runs
 from analysis.figures import analytic
-from train import options
-
-OFF = {"gamma_weight_decay": "0.0", "beta_weight_decay": "0.0"}
-ACTIVATIONS = ("tanh", "lecun_tanh", "softsign")
 
 
 @pytest.fixture
@@ -23,29 +21,56 @@ def draw(tmp_path):
     def draw(number):
         (figure,) = (figure for figure in figures.every() if figure.number == number)
         (tmp_path / "runs").mkdir(exist_ok=True)
-        found, _ = results.read(tmp_path / "runs")
-        return figure.draw(Results(found))
+        found, _ = runs.read(tmp_path / "runs")
+        return figure.draw(Runs(found))
 
     return draw
 
 
-@pytest.fixture
-def everything(make_run):
-    """Runs for all figures, of models whose figures are of different sizes."""
-    for i, activation in enumerate(ACTIVATIONS):
-        for j, order in enumerate(("swap", "convention")):
-            statistics = (0.1 + 0.1 * i + 0.05 * j, 0.5 + i + 2 * j, 0.6)
-            make_run(f"{activation}{order}", 0.7, statistics, activation=activation, order=order)
-    make_run("nwdbn", 0.6, order="convention", **OFF)
-    for decay in ("0.0001", "0.0003"):
-        make_run(decay, 0.65, order="convention", **OFF | {"beta_weight_decay": decay})
+def test_every_figure_is_drawn_from_runs(make_run, tmp_path):
+    off = {"gamma_weight_decay": "0.0", "beta_weight_decay": "0.0"}
+    for activation in ("tanh", "lecun_tanh", "softsign"):
+        for order in ("swap", "convention"):
+            make_run(f"{activation}{order}", 0.7, activation=activation, order=order)
+    make_run("nwdbn", 0.6, order="convention", **off)
+    make_run("beta", 0.6, order="convention", **off | {"beta_weight_decay": "0.0001"})
     for decay in ("0.0", "1e-06", "0.0005", "0.001", "0.05"):
-        make_run(f"both{decay}", 0.6, **dict.fromkeys(OFF, decay))
+        make_run(decay, 0.6, **dict.fromkeys(off, decay))
     for order in ("convention", "swap", "nobn"):
         make_run(f"vgg16{order}", 0.6, model="vgg16", order=order)
-    for i, dataset in enumerate(DATASETS):
-        statistics = (0.4, 1.0 + i, 0.5)
-        make_run(f"mobilenet{dataset}", 0.6, statistics, model="mobilenet", dataset=dataset)
+    for dataset in DATASETS:
+        make_run(f"mobilenet{dataset}", 0.6, model="mobilenet", dataset=dataset)
+    out = analyse(tmp_path)
+    for figure in figures.every():
+        assert (out / f"figure{figure.number}.png").stat().st_size > 10_000
+    decays = {n: [float(r["weight_decay"]) for r in read(out / f"figure{n}.csv")] for n in (7, 18)}
+    assert decays == {7: [0.0, 1e-6, 5e-4], 18: [1e-3, 5e-2]}
+    page = (out / "index.html").read_text()
+    assert "Not run: weight decay 5e-06; weight decay 1e-05;" in page
+    assert "Not run: VGG16 on CIFAR-10; VGG16 on Tiny ImageNet; VGG16 on ImageNet." in page
+    shown = {row["model"] for row in read(out / "figure13.csv")}
+    assert {"Swap, Softsign", "Convention, LeCun Tanh"} <= shown
+    # What is drawn no longer does not stay beside "not run".
+    for run_dir in (tmp_path / "runs").glob("vgg16*"):
+        (run_dir / "summary.json").unlink()
+    assert not (analyse(tmp_path, "--figures=10,14") / "figure14.png").exists()
+
+
+def test_the_figures_show_the_means_of_the_last_epoch(tmp_path, make_run):
+    for seed, saturation in ((0, 0.3), (1, 0.4), (2, 0.2)):
+        make_run(f"swap{seed}", 0.7, (saturation, 1.0, 0.6), seed=seed)
+    make_run("convention", 0.6, (0.1, 0.2, 0.3), order="convention", learning_rate="0.01")
+    out = analyse(tmp_path, "--figures=3,4,15,1")
+    rows = read(out / "figure3.csv")
+    swap = [row for row in rows if row["model"] == "Swap"]
+    assert [row["layer"] for row in swap] == LAYERS
+    # By hand: the second epoch has twice the saturation.
+    assert float(swap[0]["y"]) == pytest.approx(0.6)
+    assert float(swap[0]["std"]) == pytest.approx(0.2)
+    assert [float(row["y"]) for row in rows if row["model"] == "Convention"] == [0.2] * 10
+    assert sorted(path.name for path in out.glob("*.svg")) == [
+        f"figure{n}.svg" for n in (1, 15, 3, 4)
+    ]
 
 
 @pytest.mark.parametrize("number", [figure.number for figure in figures.every()])
@@ -77,7 +102,7 @@ def test_nothing_lies_beyond_its_axes(everything, draw, number):
 
 def test_figure_9_names_network_and_data_set(everything, draw):
     drawing = draw(9)
-    rows = {(row["model"], row["dataset"]) for row in drawing.rows}
+    rows = {*zip(drawing.numbers["model"], drawing.numbers["dataset"], strict=True)}
     assert rows == {
         ("VGG16, CIFAR-100", "cifar100"),
         *((f"MobileNet, {name}", flag) for flag, name in DATASETS.items()),
@@ -124,6 +149,17 @@ def test_figure_18_names_what_it_goes_on_from():
     assert "Figure 7" in title
 
 
+def test_figure_1_is_of_the_layer_whose_channels_a_run_keeps(make_run, draw):
+    path = make_run("swap", 0.7)
+    arrays = dict(np.load(path / "channels.npz"))
+    kept = "/activation_channel_histograms"
+    moved = {key.replace(f"conv8{kept}", f"conv3{kept}"): arrays[key] for key in arrays}
+    np.savez(path / "channels.npz", **moved)
+    drawing = draw(1)
+    assert drawing.numbers["of"].iloc[0] == "conv3"
+    assert drawing.figure.axes[0].get_title() == "Swap: conv3, seed 0"
+
+
 def test_figure_8_compares_outputs_on_one_range(everything, draw):
     panels = draw(8).figure.axes
     assert len(panels) == 9
@@ -152,13 +188,9 @@ def test_figure_6_draws_samples_on_their_lines(draw):
     (axes,) = drawing.figure.axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     for (mean, std), label in zip(analytic.INPUTS, labels, strict=True):
-        rows = [row for row in drawing.rows if row["input_mean"] == mean]
-        line, samples = (
-            [(row["x"], row["y"]) for row in rows if row["drawn"] == kind]
-            for kind in ("line", "sample")
-        )
-        (lowest, highest) = line[0][0], line[-1][0]
-        assert all(lowest <= x <= highest for x, _ in samples)
+        points = drawing.numbers[drawing.numbers["input_mean"] == mean]
+        line, samples = (points["x"][points["drawn"] == kind] for kind in ("line", "sample"))
+        assert samples.between(line.iloc[0], line.iloc[-1]).all()
         # Mean and deviation of tanh of that input, by drawing it.
         outputs = np.tanh(np.random.default_rng(1).normal(mean, std, 1_000_000))
         assert f"input: mean {mean:g}, deviation {std:g}" in label
@@ -181,52 +213,13 @@ def test_figure_12_shows_where_skewness_falls_faster(draw):
         assert below < np.interp(-half, -after, std[peak:]) - std[peak]
 
 
-def test_another_experiment_does_not_take_a_models_place(make_run, tmp_path):
-    """Runs of figures 16 and 17, one learning rate for both, beside those of table 2."""
-    for seed in range(3):
-        make_run(f"table2{seed}", 0.7, learning_rate="0.1", epochs="200", seed=seed)
-        make_run(f"figure16{seed}", 0.8, learning_rate="0.01", epochs="200", seed=seed)
-    for path in (tmp_path / "runs").glob("*"):
-        lengthen(path)
-    found, problems = results.read(tmp_path / "runs")
-    assert not problems
-    group = Results(found).group(Cell("swap"))
-    assert [run.path.name for run in group.results] == [f"table2{seed}" for seed in range(3)]
-    assert group.alternatives == 1
-
-
-def lengthen(path):
-    """A history of as many epochs as the flagfile asks for."""
-    (path / "history.csv").write_text(
-        "epoch,learning_rate,cross_entropy,test_cross_entropy\n"
-        + "".join(f"{epoch},0.1,1.0,2.0\n" for epoch in range(1, 201))
-    )
-    summary = (path / "summary.json").read_text()
-    (path / "summary.json").write_text(summary.replace('"epochs": 2', '"epochs": 200'))
-
-
-def test_other_initial_weights_are_not_the_flagfiles(make_run, tmp_path):
-    flags = options.parse([])
-    assert {name: flags[name].serialize().split("=")[1] for name in cells.DEFAULTS} == (
-        cells.DEFAULTS
-    )
-    table2 = {"learning_rate": "0.1", "epochs": "200"}
-    make_run("table2", 0.7, **table2)
-    make_run("other", 0.9, kernel_initializer="he_normal", **table2)
-    for path in (tmp_path / "runs").glob("*"):
-        lengthen(path)
-    group = Results(results.read(tmp_path / "runs")[0]).group(Cell("swap"))
-    assert [run.path.name for run in group.results] == ["table2"]
-    assert not group.by_test
-
-
 def test_the_largest_sweep_of_weight_decays_is_drawn(make_run, draw):
     for width, decays in (("0.25", ("0.0", "1e-05", "0.0001")), ("1.0", ("0.0", "0.0005"))):
         for decay in decays:
             make_run(f"{width}{decay}", 0.7, width=width, **dict.fromkeys(OFF, decay))
     # The largest of all, but no sweep.
     make_run("one", 0.7, width="2.0", **dict.fromkeys(OFF, "0.0"))
-    assert [row["weight_decay"] for row in draw(7).rows] == [0.0, 5e-4]
+    assert [*draw(7).numbers["weight_decay"]] == [0.0, 5e-4]
 
 
 def test_learning_curves_are_of_the_largest_pair_and_then_of_their_flagfiles(
@@ -238,14 +231,14 @@ def test_learning_curves_are_of_the_largest_pair_and_then_of_their_flagfiles(
 
     make("small", 0.9, width="0.25")
     make("large", 0.5, width="0.5")
-    assert {group.flags["width"] for group in draw(16).groups} == {"0.5"}
+    assert {setting.flags["width"] for setting in draw(16).settings} == {"0.5"}
     full = {"epochs": "200", "width": "1.0"}
     make("better", 0.9, learning_rate="0.1", **full)
     make("figure16", 0.8, learning_rate="0.01", **full)
     for path in (tmp_path / "runs").glob("*"):
         if path.name.startswith(("better", "figure16")):
             lengthen(path)
-    assert {group.flags["learning_rate"] for group in draw(16).groups} == {"0.01"}
+    assert {setting.flags["learning_rate"] for setting in draw(16).settings} == {"0.01"}
 
 
 def test_a_channel_without_spread_is_said_to_be_so(make_run, draw):
@@ -258,26 +251,62 @@ def test_a_channel_without_spread_is_said_to_be_so(make_run, draw):
     assert texts == ["all at 0.25"]
 
 
-def test_the_page_tells_hyper_parameters_that_differ(make_run, tmp_path):
-    make_run("swap", 0.7, learning_rate="0.1")
-    make_run("convention", 0.6, order="convention", learning_rate="0.01")
-    page = (analyse(tmp_path, "--figures=3") / "index.html").read_text()
-    told = "These runs differ in learning rate 0.01 (Convention), 0.1 (Swap)."
-    # Below the figure, table 2 and the numbers in the text.
-    assert page.count(told) == 3
-    # Another data set is no comparison.
-    make_run("cifar10", 0.6, dataset="cifar10", learning_rate="0.5")
-    page = (analyse(tmp_path, "--figures=3") / "index.html").read_text()
-    assert page.count(told) == 3
-    assert "0.5 (" not in page
+def test_sweeps_of_weight_decay(make_run, tmp_path):
+    for i, decay in enumerate(("0.0", "0.0001", "0.0002")):
+        for seed in (0, 1):
+            make_run(
+                f"{decay}{seed}",
+                0.7 - i / 10 + seed / 50,
+                (0.5, 2.0 - i, 0.5),
+                order="convention",
+                gamma_weight_decay="0.0",
+                beta_weight_decay=decay,
+                seed=seed,
+            )
+    rows = read(analyse(tmp_path, "--figures=5") / "figure5.csv")
+    assert [float(row["weight_decay"]) for row in rows] == [0.0, 1e-4, 2e-4]
+    assert [float(row["accuracy"]) for row in rows] == pytest.approx([71, 61, 51])
+    assert [float(row["skewness"]) for row in rows] == [4.0, 2.0, 0.0]
 
 
-def test_a_narrow_screen_shows_all_of_a_single_panel(everything, tmp_path):
-    page = (analyse(tmp_path, "--figures=3,9") / "index.html").read_text()
-    assert page.count("<figure><img") == 1
-    assert page.count('<figure class="wide"><img') == 1
-    # The paper's figures and ours are among the first columns of every table.
-    heads = re.findall(r"<thead><tr>(.*?)</tr></thead>", page)
-    columns = [re.findall(r"<th>(.*?)</th>", head) for head in heads if "<th>paper</th>" in head]
-    assert len(columns) == len(tables.TITLES)
-    assert all(head.index("paper") <= 2 and head.index("ours") <= 3 for head in columns)
+def test_learning_curves_need_the_same_hyper_parameters(make_run, tmp_path):
+    make_run("swap", 0.7)
+    make_run("other", 0.7, order="convention", learning_rate="0.01")
+    assert not (analyse(tmp_path, "--figures=16,17") / "figure16.csv").exists()
+    make_run("convention", 0.6, order="convention")
+    out = analyse(tmp_path, "--figures=16,17")
+    rows = [row for row in read(out / "figure17.csv") if row["model"] == "Swap"]
+    assert [float(row["test_cross_entropy"]) for row in rows] == [3.0, 2.0]
+
+
+def test_the_example_runs():
+    assert doctest.testmod(analytic).attempted == 2
+    assert doctest.testmod(analytic).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"), [(0.5, 0.5), (1.0, 0.3), (2.0, 1.0), (3.0, 0.8), (2.0, 5.0)]
+)
+def test_the_skewness_of_tanh_is_that_of_quadrature(mean, std):
+    def expectation(function):
+        return scipy.integrate.quad(
+            lambda z: function(np.tanh(mean + std * z)) * scipy.stats.norm.pdf(z),
+            -12,
+            12,
+            points=[-mean / std],
+            limit=500,
+        )[0]
+
+    centre = expectation(lambda y: y)
+    second, third = (expectation(lambda y, k=k: (y - centre) ** k) for k in (2, 3))
+    moments = analytic.moments_of_tanh(mean, std)
+    assert moments[0] == pytest.approx(centre, abs=1e-6)
+    assert moments[1] == pytest.approx(second**0.5, rel=1e-6)
+    assert moments[2] == pytest.approx(third / second**1.5, abs=1e-3)
+
+
+def test_figure_11s_uniform_distribution(tmp_path):
+    rows = {r["distribution"]: r for r in read(analyse(tmp_path, "--figures=11") / "figure11.csv")}
+    assert float(rows["uniform"]["saturation"]) == pytest.approx(0.5, abs=1e-9)
+    assert float(rows["uniform"]["skewness"]) == pytest.approx(0.0, abs=1e-9)
+    assert float(rows["saturated on one side"]["skewness"]) > 2.0

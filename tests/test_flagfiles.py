@@ -10,7 +10,7 @@ from train import options
 from train.sweeps import grid
 
 FOLDER = ROOT / "train" / "flagfiles"
-CELLS = sorted(
+EXPERIMENTS = sorted(
     path
     for path in FOLDER.glob("*/*.flags")
     if path.parent.name not in ("shared", "grid_search", "small", "long", "initial_weights")
@@ -39,7 +39,7 @@ ACCURACIES = {
     ("vgg16", "relu"): "93.69 93.04  73.68 71.79  61.54 59.045  73.83 72.95",
     ("mobilenet", "relu"): "92.2 91.93  70.06 69.49  59.79 59.1  70.48 71.1",
 }
-# Of single cells: the published accuracy, and the values that tell the cell.
+# Of single experiments: the published accuracy, and the values that tell which it is.
 SINGLE = {
     "table2/tanh_convention": (69.5, "vgg16_11 tanh convention 0.01 0.0005"),
     "table2/tanh_swap": (74.11, "vgg16_11 tanh swap 0.1 0.0005"),
@@ -114,7 +114,7 @@ def test_tables_1_and_3_to_6(model, activation):
 
 
 @pytest.mark.parametrize("name", SINGLE)
-def test_single_cells(name):
+def test_single_experiments(name):
     accuracy, settings = SINGLE[name]
     flags = flags_of(name)
     given = (flags.model, flags.activation, flags.order, flags.learning_rate, flags.weight_decay)
@@ -148,7 +148,7 @@ def test_sweeps(name):
 
 
 def test_the_headers_say_what_the_analysis_compares_with():
-    rows = [row for row in numbers() if row["flagfile"] and row["figure"] == "accuracy"]
+    rows = [row for row in numbers() if row["flagfile"] and row["quantity"] == "accuracy"]
     assert {row["flagfile"] for row in rows} >= {*SINGLE}
     for row in rows:
         # VGG16's run is that of VGG16_16, too, for which table 7 has the same number.
@@ -180,13 +180,13 @@ SMALL = {
     "mobilenet_tanh_swap": "table1/mobilenet_tanh_cifar100_swap",
 }
 LONG = {
-    name.removeprefix("vgg16_11_"): cell
-    for name, cell in SMALL.items()
+    name.removeprefix("vgg16_11_"): experiment
+    for name, experiment in SMALL.items()
     if name.startswith("vgg16_11_tanh")
 }
 REPRODUCTIONS = {
-    **{f"small/{name}": cell for name, cell in SMALL.items()},
-    **{f"long/{name}": cell for name, cell in LONG.items()},
+    **{f"small/{name}": experiment for name, experiment in SMALL.items()},
+    **{f"long/{name}": experiment for name, experiment in LONG.items()},
 }
 
 
@@ -269,12 +269,12 @@ def test_every_file_is_tested_states_itself_and_has_a_header():
         for o in ("convention", "swap")
     }
     tested |= {*SINGLE, *SWEEPS, "figure16/swap", "figure16/convention"}
-    names = {str(path.relative_to(FOLDER))[: -len(".flags")] for path in CELLS}
+    names = {str(path.relative_to(FOLDER))[: -len(".flags")] for path in EXPERIMENTS}
     assert names == tested
     for path in FOLDER.glob("*/*.flags"):
         text = path.read_text()
         assert text.startswith("# ")
-        if path in CELLS and path.name != "sweep.flags":
+        if path in EXPERIMENTS and path.name != "sweep.flags":
             assert re.search(r"Cost: [\d.,]+ PFLOP", text.replace("\n# ", " "))
             for flag in ("model", "activation", "order", "dataset"):
                 assert re.search(rf"^--{flag}=\w+$", text, re.MULTILINE), path

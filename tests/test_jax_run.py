@@ -17,7 +17,7 @@ if keras.backend.backend() != "jax":
 from conftest import ROOT
 from digit_images import SMALL, digits, write_folder
 
-from analysis import results
+from analysis import runs
 from keras_bnact import measure
 from train import data, options, run
 
@@ -64,17 +64,17 @@ def test_what_a_run_writes_is_what_its_network_shows(arguments, train, tmp_path)
     finished = train(*arguments)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert "Epoch 3/3: loss" in finished.stdout
-    (result,), problems = results.read(tmp_path)
-    assert (len(result.history), problems) == (3, [])
-    assert {row["epoch"] for row in result.statistics} == {3}
+    (found,), problems = runs.read(tmp_path)
+    assert (len(found.history), problems) == (3, [])
+    assert {*found.layers["epoch"]} == {3}
     network = keras.saving.load_model(place / "model.keras")
     assert not network.compiled
     images = data.load(options.parse(arguments))
     for name in ("validation", "test"):
         part = getattr(images, name)
         accuracy = (network.predict(part.images, verbose=0).argmax(axis=1) == part.labels).mean()
-        assert result.summary[name]["accuracy"] == pytest.approx(accuracy, abs=1e-6)
-    assert result.summary["statistics"] == pytest.approx(
+        assert found.summary[name]["accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert found.summary["statistics"] == pytest.approx(
         measure(network, images.test.images).means(), rel=1e-5
     )
     written = {path.name for path in place.iterdir()}

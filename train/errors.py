@@ -20,6 +20,7 @@ PACKAGES = {
     "jax": "-e '.[jax]'",
     "jinja2": "-e '.[analysis]'",
     "matplotlib": "-e '.[analysis]'",
+    "pandas": "-e '.[analysis]'",
     "PIL": "pillow",
     "ray": "-e '.[ray]'",
     "rich": "rich",

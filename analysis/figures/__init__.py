@@ -10,7 +10,9 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from analysis.cells import Cell, Group, Results
+import pandas as pd
+
+from analysis.experiments import Experiment, Runs, Setting
 
 
 class NotRunError(Exception):
@@ -23,14 +25,14 @@ class Drawing:
 
     Attributes:
         figure: A Matplotlib figure.
-        rows: The numbers that it shows, as records of the same keys.
-        groups: The runs behind it.
+        numbers: What it shows.
+        settings: The runs behind it.
         missing: What could be shown and has no runs, in words.
     """
 
     figure: Any
-    rows: Sequence[dict[str, Any]]
-    groups: Sequence[Group] = ()
+    numbers: pd.DataFrame
+    settings: Sequence[Setting] = ()
     missing: Sequence[str] = ()
 
 
@@ -48,7 +50,7 @@ class Figure:
     number: int
     title: str
     commands: Sequence[str]
-    draw: Callable[[Results], Drawing]
+    draw: Callable[[Runs], Drawing]
 
 
 @functools.cache
@@ -62,14 +64,16 @@ def every() -> tuple[Figure, ...]:
     return tuple(sorted(figures, key=lambda figure: figure.number))
 
 
-def groups(results: Results, cells: Sequence[Cell]) -> tuple[dict[Cell, Group], list[str]]:
-    """The cells that have runs, and in words those that have none.
+def with_runs(
+    runs: Runs, experiments: Sequence[Experiment]
+) -> tuple[dict[Experiment, Setting], list[str]]:
+    """The experiments that have runs, and in words those that have none.
 
     Raises:
         NotRunError: If none has.
     """
-    found = {cell: results.group(cell) for cell in cells}
-    there = {cell: group for cell, group in found.items() if group is not None}
+    found = {experiment: runs.setting(experiment) for experiment in experiments}
+    there = {experiment: setting for experiment, setting in found.items() if setting is not None}
     if not there:
         raise NotRunError
-    return there, [c.name for c in cells if c not in there]
+    return there, [experiment.name for experiment in experiments if experiment not in there]

@@ -3,9 +3,10 @@
 from statistics import NormalDist
 
 import numpy as np
+import pandas as pd
 
 from analysis import style
-from analysis.cells import Results
+from analysis.experiments import Runs
 from analysis.figures import Drawing, Figure
 from keras_bnact import statistics
 
@@ -45,17 +46,17 @@ def moments_of_tanh(mean: float, std: float) -> tuple[float, float, float]:
     return centre, second**0.5, third / second**1.5
 
 
-def _normalized_tanh(_: Results) -> Drawing:
+def _normalized_tanh(_: Runs) -> Drawing:
     drawn, axes = style.new(6.4, 4.2)
     rng = np.random.default_rng(0)
     inputs = [rng.normal(mean, std, SAMPLES) for mean, std in INPUTS]
     # All samples lie on their lines.
     x = np.linspace(min(map(np.min, inputs)), max(map(np.max, inputs)), 181)
-    rows = []
+    numbers = []
     for (mean, std), samples, colour, marker in zip(
         INPUTS, inputs, ("0.6", "0.4", "0.2", "0"), "Dv*x", strict=True
     ):
-        centre, deviation, _ = moments_of_tanh(mean, std)
+        centre, deviation = moments_of_tanh(mean, std)[:2]
         # Plus zero, since rounding gives -0.0.
         label = (
             f"input: mean {mean:g}, deviation {std:g}; "
@@ -65,22 +66,15 @@ def _normalized_tanh(_: Results) -> Drawing:
         axes.plot(x, line, color=colour, linewidth=1)
         outputs = (np.tanh(samples) - centre) / deviation
         axes.plot(samples, outputs, marker, color=colour, label=label, markersize=4)
-        rows += [
-            {
-                "input_mean": mean,
-                "input_std": std,
-                "output_mean": centre,
-                "output_std": deviation,
-                "drawn": kind,
-                "x": float(a),
-                "y": float(b),
-            }
-            for kind, points in (("line", (x, line)), ("sample", (samples, outputs)))
-            for a, b in zip(*points, strict=True)
+        moments = {"input_mean": mean, "input_std": std}
+        moments |= {"output_mean": centre, "output_std": deviation}
+        numbers += [
+            pd.DataFrame(moments | {"drawn": "line", "x": x, "y": line}),
+            pd.DataFrame(moments | {"drawn": "sample", "x": samples, "y": outputs}),
         ]
     axes.set(xlabel="Input of tanh", ylabel="Normalized output")
     axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return Drawing(drawn, rows)
+    return Drawing(drawn, pd.concat(numbers))
 
 
 def distributions() -> dict[str, np.ndarray]:
@@ -96,9 +90,9 @@ def distributions() -> dict[str, np.ndarray]:
     }
 
 
-def _measures_of_distributions(_: Results) -> Drawing:
+def _measures_of_distributions(_: Runs) -> Drawing:
     drawn, axes = style.new(9, 5, nrows=2, ncols=3, sharex=True)
-    rows = []
+    numbers = []
     for axis, (name, values) in zip(axes.flat, distributions().items(), strict=True):
         saturation, skewness = statistics.saturation(values), statistics.skewness(values)
         weights = np.full(len(values), 1.0 / len(values))
@@ -113,28 +107,23 @@ def _measures_of_distributions(_: Results) -> Drawing:
         axis.set_title(f"{name}\nsaturation {saturation:.2f}, skewness {skewness:.2f}", fontsize=9)
         axis.grid(False)
         measures = {"distribution": name, "saturation": saturation, "skewness": skewness}
-        rows += [
-            measures | {"from": float(a), "to": float(b), "share": float(share)}
-            for a, b, share in zip(edges[:-1], edges[1:], shares, strict=True)
-        ]
+        bins = {"from": edges[:-1], "to": edges[1:], "share": shares}
+        numbers.append(pd.DataFrame(measures | bins))
     for axis in axes[-1]:
         axis.set_xlabel("Activation")
     for axis in axes[:, 0]:
         axis.set_ylabel("Share")
-    return Drawing(drawn, rows)
+    return Drawing(drawn, pd.concat(numbers))
 
 
-def _skewness_of_tanh(_: Results) -> Drawing:
+def _skewness_of_tanh(_: Runs) -> Drawing:
     drawn, axes = style.new()
-    rows = []
+    numbers = []
     for number, mean in enumerate(MEANS):
         values = [abs(moments_of_tanh(mean, std)[2]) for std in STANDARD_DEVIATIONS]
         shade = str(0.75 - 0.15 * number)
         axes.plot(STANDARD_DEVIATIONS, values, color=shade, label=f"mean {mean:g}")
-        rows += [
-            {"mean": mean, "std": float(std), "skewness": value}
-            for std, value in zip(STANDARD_DEVIATIONS, values, strict=True)
-        ]
+        numbers.append(pd.DataFrame({"mean": mean, "std": STANDARD_DEVIATIONS, "skewness": values}))
     axes.set(
         xlabel="Standard deviation of tanh's input",
         ylabel="Absolute skewness of its output",
@@ -142,7 +131,7 @@ def _skewness_of_tanh(_: Results) -> Drawing:
     )
     style.from_zero(axes)
     axes.legend(reverse=True)
-    return Drawing(drawn, rows)
+    return Drawing(drawn, pd.concat(numbers))
 
 
 FIGURES = (

@@ -2,74 +2,77 @@
 
 from collections.abc import Callable
 
-import numpy as np
+import pandas as pd
 
 from analysis import commands, published, style
-from analysis.cells import Cell, Group, Results, best
+from analysis.experiments import Experiment, Runs, Setting, best
 from analysis.figures import Drawing, Figure, NotRunError
+from analysis.welch import mean_and_std
 
 ORDERS = ("convention", "swap")
 
 
-def _draw(column: str, label: str) -> Callable[[Results], Drawing]:
-    def draw(results: Results) -> Drawing:
-        found = _same_hyper_parameters(results)
+def _draw(metric: str, label: str) -> Callable[[Runs], Drawing]:
+    def draw(runs: Runs) -> Drawing:
+        found = _same_hyper_parameters(runs)
         drawn, axes = style.new()
-        rows = []
-        for cell, group in found.items():
-            curves = group.over_epochs(column)
-            epochs, mean = np.arange(1, curves.shape[1] + 1), curves.mean(axis=0)
-            lowest, highest = curves.min(axis=0), curves.max(axis=0)
-            looks = style.by_order(cell) | {"markevery": max(1, len(epochs) // 10)}
-            axes.plot(epochs, mean, label=cell.label, **looks)
-            axes.fill_between(epochs, lowest, highest, **style.band(looks["color"]))
-            rows += [
-                {
-                    "model": cell.label,
-                    "epoch": int(epoch),
-                    column: float(mean[i]),
-                    "lowest": float(lowest[i]),
-                    "highest": float(highest[i]),
-                }
-                for i, epoch in enumerate(epochs)
-            ]
+        numbers = []
+        for experiment, setting in found.items():
+            curves = setting.over_epochs(metric)
+            mean, _ = mean_and_std(curves)
+            lowest, highest = curves.min(skipna=False), curves.max(skipna=False)
+            looks = style.by_order(experiment) | {"markevery": max(1, len(mean) // 10)}
+            axes.plot(mean.index, mean, label=experiment.label, **looks)
+            axes.fill_between(mean.index, lowest, highest, **style.band(looks["color"]))
+            named = {"model": experiment.label, "epoch": mean.index}
+            shown = {metric: mean, "lowest": lowest, "highest": highest}
+            numbers.append(pd.DataFrame(named | shown))
         axes.set(xlabel="Epoch", ylabel=label)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        several = any(len(group.results) > 1 for group in found.values())
+        several = any(len(setting.runs) > 1 for setting in found.values())
         title = "mean, and range of the seeds" if several else None
         axes.legend(title=title, title_fontsize=8)
-        return Drawing(drawn, rows, list(found.values()))
+        return Drawing(drawn, pd.concat(numbers), list(found.values()))
 
     return draw
 
 
-def _same_hyper_parameters(results: Results) -> dict[Cell, Group]:
+def _same_hyper_parameters(runs: Runs) -> dict[Experiment, Setting]:
     """The two orders with all other flags alike.
 
     Of several pairs that of the largest size, then that of the figure's flagfiles, then that of
     the highest mean accuracy.
     """
-    pairs: dict[tuple, dict[Cell, list]] = {}
-    for cell in map(Cell, ORDERS):
-        for result in results.on(cell.dataset):
-            if cell.fits(result) and not result.held_out:
-                rest = tuple((k, v) for k, v in result.settings if k != "order")
-                pairs.setdefault(rest, {}).setdefault(cell, []).append(result)
-    whole = [pair for pair in pairs.values() if len(pair) == len(ORDERS)]
-    if not whole:
+    table = pd.DataFrame(
+        [
+            (tuple((k, v) for k, v in run.setting_flags if k != "order"), experiment, run)
+            for experiment in map(Experiment, ORDERS)
+            for run in runs.on(experiment.dataset)
+            if experiment.fits(run) and not run.held_out
+        ],
+        columns=["other flags", "experiment", "run"],
+    )
+    pairs = [
+        {
+            experiment: best([*alike])
+            for experiment, alike in pair.groupby("experiment", sort=False)["run"]
+        }
+        for _, pair in table.groupby("other flags", sort=False)
+        if pair["experiment"].nunique() == len(ORDERS)
+    ]
+    if not pairs:
         raise NotRunError
-    groups = [{cell: best(found) for cell, found in pair.items()} for pair in whole]
 
-    def rank(pair):
+    def rank(pair: dict[Experiment, Setting]) -> tuple:
         flagfiles = zip(pair.values(), ORDERS, strict=True)
-        own = all(group.made_by(published.flags(f"figure16/{o}")) for group, o in flagfiles)
-        accuracy = sum(group.accuracy()[0] for group in pair.values())
-        return min(group.size for group in pair.values()), own, accuracy
+        own = all(setting.made_by(published.flags(f"figure16/{o}")) for setting, o in flagfiles)
+        accuracy = sum(setting.accuracies().mean() for setting in pair.values())
+        return min(setting.size for setting in pair.values()), own, accuracy
 
-    return max(groups, key=rank)
+    return max(pairs, key=rank)
 
 
-_COMMANDS = commands.cells(f"figure16/{order}" for order in ORDERS)
+_COMMANDS = commands.experiments(f"figure16/{order}" for order in ORDERS)
 FIGURES = (
     Figure(
         16,

@@ -1,71 +1,87 @@
 """Histograms of layers and of channels: figures 1 and 8."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from analysis import commands, style
-from analysis.cells import Cell, Group, Results
-from analysis.figures import Drawing, Figure, groups
-
-# Counted from 1, among the convolutions.
-CONSECUTIVE, RANDOM = 8, 5
+from analysis.experiments import Experiment, Runs, Setting
+from analysis.figures import Drawing, Figure, with_runs
 
 
-def _channels_of_a_layer(results: Results) -> Drawing:
-    found, missing = groups(results, (Cell("convention"), Cell("swap")))
+def _channels_of_a_layer(runs: Runs) -> Drawing:
+    found, missing = with_runs(runs, (Experiment("convention"), Experiment("swap")))
     drawn = style.Figure(figsize=(10, 2.6 * len(found)))
     grid = drawn.add_gridspec(2 * len(found), 7)
-    layer, rows = f"conv{CONSECUTIVE}", []
-    for number, (cell, group) in enumerate(found.items()):
-        channels = group.results[0].channels
+    numbers = []
+    for number, (experiment, setting) in enumerate(found.items()):
+        channels = setting.runs[0].channels
+        layer = _layer_shown(channels, "activation")
         whole = drawn.add_subplot(grid[2 * number : 2 * number + 2, :2])
         key = f"{layer}/activation_histogram"
-        rows += _bars(whole, channels, key, 0, cell, layer)
-        seed = group.results[0].flags["seed"]
-        whole.set_title(f"{cell.label}: {layer}, seed {seed}")
+        numbers.append(_bars(whole, channels, key, 0, experiment, layer))
+        seed = setting.runs[0].flags["seed"]
+        whole.set_title(f"{experiment.label}: {layer}, seed {seed}")
         whole.set(xlabel="Activation", ylabel="Share")
         key = f"{layer}/activation_channel_histograms"
         for i, channel in enumerate(channels[f"{key}/channels"][:10]):
             axis = drawn.add_subplot(grid[2 * number + i // 5, 2 + i % 5])
-            rows += _bars(axis, channels, key, i, cell, f"channel {channel}")
+            numbers.append(_bars(axis, channels, key, i, experiment, f"channel {channel}"))
             axis.set_title(f"channel {channel}", fontsize=8)
             axis.tick_params(labelsize=7)
             axis.set_yticks([])
             if i >= 5:
                 axis.set_xlabel("Activation", fontsize=8)
-    return Drawing(drawn, rows, _shown(found), missing)
+    return Drawing(drawn, pd.concat(numbers), _shown(found), missing)
 
 
-def _output_of_a_block(results: Results) -> Drawing:
-    found, missing = groups(results, (Cell("convention"), Cell("nwdbn"), Cell("swap")))
+def _output_of_a_block(runs: Runs) -> Drawing:
+    orders = ("convention", "nwdbn", "swap")
+    found, missing = with_runs(runs, [Experiment(order) for order in orders])
     # One range, so that the orders can be compared.
     drawn, axes = style.new(
         9, 2.3 * len(found), nrows=len(found), ncols=3, squeeze=False, sharex=True
     )
-    key, rows = f"conv{RANDOM}/output_channel_histograms", []
-    for line, (cell, group) in zip(axes, found.items(), strict=True):
-        channels, seed = group.results[0].channels, group.results[0].flags["seed"]
+    numbers = []
+    for line, (experiment, setting) in zip(axes, found.items(), strict=True):
+        channels, seed = setting.runs[0].channels, setting.runs[0].flags["seed"]
+        key = f"{_layer_shown(channels, 'output')}/output_channel_histograms"
         for i, axis in enumerate(line):
             channel = channels[f"{key}/channels"][i]
-            rows += _bars(axis, channels, key, i, cell, f"channel {channel}", density=True)
+            name = f"channel {channel}"
+            numbers.append(_bars(axis, channels, key, i, experiment, name, density=True))
             axis.axvline(0.0, color="0.3", linewidth=0.8, linestyle=":")
-            axis.set_title(f"{cell.label}, channel {channel}, seed {seed}", fontsize=9)
+            axis.set_title(f"{experiment.label}, channel {channel}, seed {seed}", fontsize=9)
         line[0].set_ylabel("Density")
     for axis in axes[-1]:
         axis.set_xlabel("Output of the block")
-    return Drawing(drawn, rows, _shown(found), missing)
+    return Drawing(drawn, pd.concat(numbers), _shown(found), missing)
 
 
-def _shown(found: dict[Cell, Group]) -> list[Group]:
+def _layer_shown(channels: Mapping[str, np.ndarray], of: str) -> str:
+    """The layer of which a run keeps the histograms of channels: the one that the paper shows."""
+    ending = f"/{of}_channel_histograms/channels"
+    (layer,) = (key.removesuffix(ending) for key in channels if key.endswith(ending))
+    return layer
+
+
+def _shown(found: dict[Experiment, Setting]) -> list[Setting]:
     """What is drawn: a channel has no mean over seeds, so it is that of the first."""
-    return [dataclasses.replace(group, results=group.results[:1]) for group in found.values()]
+    return [dataclasses.replace(setting, runs=setting.runs[:1]) for setting in found.values()]
 
 
 def _bars(
-    axes: Any, channels: Any, key: str, row: int, cell: Cell, name: str, density: bool = False
-) -> list[dict]:
+    axes: Any,
+    channels: Mapping[str, np.ndarray],
+    key: str,
+    row: int,
+    experiment: Experiment,
+    name: str,
+    density: bool = False,
+) -> pd.DataFrame:
     """Shares of all values; with `density` per unit of the axis, since bins differ in width."""
     edges, counts = channels[f"{key}/edges"][row], channels[f"{key}/counts"][row]
     share = counts / max(counts.sum(), 1)
@@ -75,25 +91,23 @@ def _bars(
         axes.text(0.5, 0.5, f"all at {edges[0]:g}", ha="center", transform=axes.transAxes)
     else:
         height = share / np.diff(edges) if density else share
-        axes.stairs(height, edges, fill=True, color=style.COLOURS[cell.order])
-    return [
-        {"model": cell.label, "of": name, "from": float(a), "to": float(b), "share": float(s)}
-        for a, b, s in zip(edges[:-1], edges[1:], share, strict=True)
-    ]
+        axes.stairs(height, edges, fill=True, color=style.COLOURS[experiment.order])
+    bins = {"from": edges[:-1], "to": edges[1:], "share": share}
+    return pd.DataFrame({"model": experiment.label, "of": name} | bins)
 
 
-_BOTH = commands.cells(f"table2/tanh_{order}" for order in ("convention", "swap"))
+_BOTH = commands.experiments(f"table2/tanh_{order}" for order in ("convention", "swap"))
 FIGURES = (
     Figure(
         1,
-        f"Activations of the {CONSECUTIVE}th layer, and of ten channels, each on its own scale",
+        "Activations of the 8th layer, and of ten channels, each on its own scale",
         _BOTH,
         _channels_of_a_layer,
     ),
     Figure(
         8,
-        f"Output of the {RANDOM}th block, three channels drawn at random",
-        [*_BOTH, *commands.cells(["figure5/nwdbn"])],
+        "Output of the 5th block, three channels drawn at random",
+        [*_BOTH, *commands.experiments(["figure5/nwdbn"])],
         _output_of_a_block,
     ),
 )

@@ -1,10 +1,11 @@
 """Inputs and gradients of every weight layer: figure 15."""
 
 import numpy as np
+import pandas as pd
 
 from analysis import commands, style
-from analysis.cells import Cell, Results
-from analysis.figures import Drawing, Figure, groups
+from analysis.experiments import Experiment, Runs
+from analysis.figures import Drawing, Figure, with_runs
 
 PANELS = {
     "input": "Input of the weight layer",
@@ -13,39 +14,30 @@ PANELS = {
 }
 
 
-def _draw(results: Results) -> Drawing:
-    found, missing = groups(results, (Cell("convention"), Cell("swap")))
+def _draw(runs: Runs) -> Drawing:
+    found, missing = with_runs(runs, (Experiment("convention"), Experiment("swap")))
     drawn, axes = style.new(11, 3.6, ncols=len(PANELS))
-    rows = []
-    for axis, (figure, title) in zip(axes, PANELS.items(), strict=True):
-        for cell, group in found.items():
-            names, values = group.over_layers("gradients", figure)
-            x = np.arange(1, len(names) + 1)
-            mean, std = style.seeds(axis, style.by_order(cell), cell.label, x, values)
-            rows += [
-                {
-                    "model": cell.label,
-                    "layer": name,
-                    "figure": figure,
-                    "mean": float(mean[i]),
-                    "std": float(std[i]),
-                }
-                for i, name in enumerate(names)
-            ]
-        axis.set_xticks(x, names, rotation=90, fontsize=8)
+    numbers = []
+    for axis, (statistic, title) in zip(axes, PANELS.items(), strict=True):
+        for experiment, setting in found.items():
+            values, looks = setting.over_layers(statistic), style.by_order(experiment)
+            mean, std = style.seeds(axis, looks, experiment.label, values)
+            named = {"model": experiment.label, "layer": mean.index, "statistic": statistic}
+            numbers.append(pd.DataFrame(named | {"mean": mean, "std": std}))
+        axis.set_xticks(np.arange(1, len(mean) + 1), mean.index, rotation=90, fontsize=8)
         axis.set(xlabel="Layer", ylabel="Mean absolute value")
         axis.set_title(title, fontsize=10)
-        axis.set_yscale("linear" if figure == "input" else "log")
+        axis.set_yscale("linear" if statistic == "input" else "log")
     style.from_zero(axes[0])
     axes[0].legend()
-    return Drawing(drawn, rows, list(found.values()), missing)
+    return Drawing(drawn, pd.concat(numbers), list(found.values()), missing)
 
 
 FIGURES = (
     Figure(
         15,
         "Inputs of the weight layers, and gradients of weights and activations",
-        commands.cells(f"table2/tanh_{order}" for order in ("convention", "swap")),
+        commands.experiments(f"table2/tanh_{order}" for order in ("convention", "swap")),
         _draw,
     ),
 )

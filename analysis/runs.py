@@ -1,6 +1,5 @@
 """Run directories as `train.run` writes them, read as far as tables and figures need it."""
 
-import csv
 import dataclasses
 import functools
 import json
@@ -10,45 +9,46 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from keras_bnact import records
+import train.run_directory as files
 from keras_bnact.statistics import STATISTICS
 from train.flag_text import parsed
 
 # Of each weight layer.
 GRADIENTS = ("input", "weight_gradient", "activation_gradient")
 FILES = (
-    "flags.txt",
-    "history.csv",
-    "statistics.csv",
-    "gradients.csv",
-    "channels.npz",
-    "summary.json",
+    files.FLAGS,
+    files.HISTORY,
+    files.STATISTICS,
+    files.GRADIENTS,
+    files.CHANNELS,
+    files.SUMMARY,
 )
 # Flags that make no other run: where and how it is made, and what is written of it.
 ASIDE = ("seed", "strategy", "replicas", "deterministic", "export", "statistics_every")
 # Of gamma and beta.
-AFFINE = ("gamma_weight_decay", "beta_weight_decay")
+GAMMA_BETA_DECAYS = ("gamma_weight_decay", "beta_weight_decay")
 NEEDED = ("dataset", "model", "activation", "order", "weight_decay", "seed")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Result:
+class Run:
     """One finished run.
 
     Attributes:
         path: Its directory.
         flags: Text by name, as in `flags.txt`.
-        history: A record of each epoch.
-        statistics, gradients: Records of the layers after the last epoch.
-        summary: Final figures.
+        history: A row for each epoch.
+        layers: A row for each layer after the last epoch, by its name: its statistics, and the
+            means that `GRADIENTS` names.
+        summary: Final metrics.
     """
 
     path: Path
     flags: Mapping[str, str]
-    history: Sequence[Mapping[str, Any]]
-    statistics: Sequence[Mapping[str, Any]]
-    gradients: Sequence[Mapping[str, Any]]
+    history: pd.DataFrame
+    layers: pd.DataFrame
     summary: Mapping[str, Any]
 
     @property
@@ -56,33 +56,34 @@ class Result:
         """On the test images, in percent."""
         return 100.0 * self.summary["test"]["accuracy"]
 
-    def mean_of_layers(self, figure: str) -> float:
+    def mean_of_layers(self, statistic: str) -> float:
         """A statistic's mean over the layers after the last epoch; NaN if the run diverged."""
-        return float(np.mean([row[figure] for row in self.statistics]))
+        return float(self.layers[statistic].mean(skipna=False))
 
-    @property
+    @functools.cached_property
     def diverged(self) -> bool:
-        """Whether figures of its layers are NaN or infinite."""
-        return not all(np.isfinite(row[figure]) for row in self.statistics for figure in STATISTICS)
+        """Whether statistics of its layers are NaN or infinite."""
+        return not np.isfinite(self.layers[[*STATISTICS]]).all(axis=None)
 
     @property
-    def affine_decays(self) -> tuple[float, ...]:
+    def gamma_beta_decays(self) -> tuple[float, ...]:
         """Weight decays of gamma and beta, by default those of the kernels."""
-        return tuple(float(self.flags.get(name, self.flags["weight_decay"])) for name in AFFINE)
+        default = self.flags["weight_decay"]
+        return tuple(float(self.flags.get(name, default)) for name in GAMMA_BETA_DECAYS)
 
     @property
     def shrinkage(self) -> tuple[float, ...] | None:
         """By how much weight decay alone shrinks gamma and beta: by a factor of `exp(-shrinkage)`.
 
-        `weight_decay * sum of the steps' learning rates / (1 - momentum)`, of each of `AFFINE`;
-        None of a run without them, or that does not say how many steps it took.
+        `weight_decay * sum of the steps' learning rates / (1 - momentum)`, of gamma and
+        of beta; None of a run without them, or that does not say how many steps it took.
         """
         steps, flags = self.summary.get("steps"), self.flags
         if steps is None or "momentum" not in flags or flags["order"] == "nobn":
             return None
-        rates = np.mean([row["learning_rate"] for row in self.history]) * steps
-        scale = float(rates) / (1.0 - float(flags["momentum"]))
-        return tuple(decay * scale for decay in self.affine_decays)
+        rates = float(self.history["learning_rate"].mean()) * steps
+        scale = rates / (1.0 - float(flags["momentum"]))
+        return tuple(decay * scale for decay in self.gamma_beta_decays)
 
     @property
     def held_out(self) -> bool:
@@ -90,77 +91,72 @@ class Result:
         return "validation" in self.summary
 
     @functools.cached_property
-    def settings(self) -> tuple[tuple[str, str], ...]:
-        """The flags that make the run what it is, but for its seed and for defaults of `AFFINE`."""
+    def setting_flags(self) -> tuple[tuple[str, str], ...]:
+        """The flags that make the run what it is, without its seed and decays of no effect."""
         aside = {*ASIDE}
         # A folder of images is the data set itself, elsewhere it is where that is kept.
         if self.flags["dataset"] != "image_folder":
             aside.add("data_dir")
         decay = float(self.flags["weight_decay"])
-        aside |= {name for name in AFFINE if float(self.flags.get(name, decay)) == decay}
+        aside |= {name for name in GAMMA_BETA_DECAYS if float(self.flags.get(name, decay)) == decay}
         return tuple(sorted((k, v) for k, v in self.flags.items() if k not in aside))
 
     @functools.cached_property
     def channels(self) -> Mapping[str, np.ndarray]:
         """What `channels.npz` holds."""
-        with np.load(self.path / "channels.npz") as file:
+        with np.load(self.path / files.CHANNELS) as file:
             return dict(file)
 
 
-def read(folder: Path) -> tuple[list[Result], list[str]]:
+def read(folder: Path) -> tuple[list[Run], list[str]]:
     """All finished runs below a folder, and a sentence for each that cannot be used or diverged."""
-    results, problems = [], []
+    runs, problems = [], []
     for path in sorted({file.parent for name in FILES for file in folder.rglob(name)}):
         try:
-            result = _result(path)
+            run = _run(path)
         except FileNotFoundError as error:
             name = Path(error.filename).name
-            finished = (path / "summary.json").is_file()
+            finished = (path / files.SUMMARY).is_file()
             reason = f"has no {name}: of an older format" if finished else "is not finished"
             problems.append(f"{path} {reason}")
         except Exception as error:
             # Whatever a damaged file makes of itself.
             problems.append(f"{path} is damaged: {type(error).__name__}: {error}")
         else:
-            results.append(result)
-            if result.diverged:
+            runs.append(run)
+            if run.diverged:
                 problems.append(f"{path} diverged: its accuracy counts, its layers do not")
-    return results, problems
+    return runs, problems
 
 
-def _result(path: Path) -> Result:
+def _run(path: Path) -> Run:
     for name in FILES:
         if not (path / name).is_file():
             raise FileNotFoundError(2, "missing", str(path / name))
-    result = Result(
-        path,
-        parsed((path / "flags.txt").read_text()),
-        _table(path / "history.csv"),
-        _last_epoch(_table(path / "statistics.csv")),
-        _last_epoch(_table(path / "gradients.csv")),
-        json.loads((path / "summary.json").read_text()),
-    )
-    _check_flags(result)
-    _check_summary(result)
-    _check_layers(result)
-    return result
+    flags = parsed((path / files.FLAGS).read_text())
+    _check_flags(flags)
+    summary = json.loads((path / files.SUMMARY).read_text())
+    _check_summary(summary)
+    history = _history(path / files.HISTORY, summary)
+    layers = _layers(path)
+    _check_channels(path / files.CHANNELS, layers.index)
+    return Run(path, flags, history, layers, summary)
 
 
-def _check_flags(result: Result) -> None:
-    missing = [name for name in NEEDED if name not in result.flags]
+def _check_flags(flags: Mapping[str, str]) -> None:
+    missing = [name for name in NEEDED if name not in flags]
     if missing:
         raise ValueError(f"flags.txt lacks {', '.join(missing)}")
-    if not result.flags["seed"].isdigit():
-        raise ValueError(f"flags.txt has the seed {result.flags['seed']!r}")
-    for name in {"weight_decay", *AFFINE} & {*result.flags}:
+    if not flags["seed"].isdigit():
+        raise ValueError(f"flags.txt has the seed {flags['seed']!r}")
+    for name in {"weight_decay", *GAMMA_BETA_DECAYS} & {*flags}:
         try:
-            float(result.flags[name])
+            float(flags[name])
         except ValueError:
-            raise ValueError(f"flags.txt has the {name} {result.flags[name]!r}") from None
+            raise ValueError(f"flags.txt has the {name} {flags[name]!r}") from None
 
 
-def _check_summary(result: Result) -> None:
-    summary, part = result.summary, "val" if result.held_out else "test"
+def _check_summary(summary: Mapping[str, Any]) -> None:
     accuracies = [summary[name]["accuracy"] for name in ("test", "validation") if name in summary]
     if "test" not in summary or not all(isinstance(a, float | int) for a in accuracies):
         raise ValueError("summary.json has no accuracy")
@@ -168,22 +164,31 @@ def _check_summary(result: Result) -> None:
         raise ValueError("its accuracy is not finite")
     if not {*STATISTICS} <= summary["statistics"].keys():
         raise ValueError("summary.json lacks statistics")
-    columns = {"epoch", "learning_rate", "cross_entropy", f"{part}_cross_entropy"}
-    if not all(columns <= row.keys() for row in result.history):
-        raise ValueError("history.csv lacks columns")
-    if [row["epoch"] for row in result.history] != [*range(1, summary["epochs"] + 1)]:
+
+
+def _history(path: Path, summary: Mapping[str, Any]) -> pd.DataFrame:
+    part = "val" if "validation" in summary else "test"
+    history = _table(path, ("learning_rate", "cross_entropy", f"{part}_cross_entropy"))
+    if [*history["epoch"]] != [*range(1, summary["epochs"] + 1)]:
         raise ValueError(f"history.csv does not hold the {summary['epochs']} epochs, in order")
+    return history
 
 
-def _check_layers(result: Result) -> None:
-    for name, figures in (("statistics", STATISTICS), ("gradients", GRADIENTS)):
-        for row in getattr(result, name):
-            if not all(isinstance(row.get(figure), float | int) for figure in figures):
-                raise ValueError(f"{name}.csv lacks figures of {row.get('layer')}")
-    layers = [row["layer"] for row in result.statistics]
-    if [row["layer"] for row in result.gradients] != layers:
+def _layers(folder: Path) -> pd.DataFrame:
+    """Statistics and gradients after the last epoch, side by side."""
+    statistics = _last_epoch(_table(folder / files.STATISTICS, STATISTICS))
+    gradients = _last_epoch(_table(folder / files.GRADIENTS, GRADIENTS))
+    if [*gradients.index] != [*statistics.index]:
         raise ValueError("gradients.csv and statistics.csv do not hold the same layers")
-    with zipfile.ZipFile(result.path / "channels.npz") as file:
+    return statistics.join(gradients[[*GRADIENTS]])
+
+
+def _last_epoch(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["epoch"] == table["epoch"].iloc[-1]].set_index("layer")
+
+
+def _check_channels(path: Path, layers: pd.Index) -> None:
+    with zipfile.ZipFile(path) as file:
         if file.testzip():
             raise ValueError("channels.npz has a damaged part")
         there = {name.removesuffix(".npy") for name in file.namelist()}
@@ -194,10 +199,11 @@ def _check_layers(result: Result) -> None:
             raise ValueError(f"channels.npz lacks histograms of {layer}: of an older format")
 
 
-def _table(path: Path) -> list[dict[str, Any]]:
-    with path.open(newline="") as file:
-        return records.parsed(list(csv.DictReader(file)))
-
-
-def _last_epoch(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [row for row in rows if row["epoch"] == rows[-1]["epoch"]]
+def _table(path: Path, numbers: Sequence[str]) -> pd.DataFrame:
+    """A CSV file with its epochs and the columns that are numbers; all others as text."""
+    # As text at first: not every version of pandas reads all digits of a number.
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    missing = [name for name in numbers if name not in table or "" in {*table[name]}]
+    if missing:
+        raise ValueError(f"{path.name} lacks {', '.join(missing)}")
+    return table.astype({"epoch": int} | dict.fromkeys(numbers, float))
