@@ -301,7 +301,7 @@ def test_a_wrapped_or_recurrent_linear_layer_equals_stock_layers(make_layer, sha
 
 
 def test_a_layer_of_a_list_of_inputs(rng):
-    inputs = [keras.Input((4, 3)), keras.Input((5, 3))]
+    inputs = [keras.Input((length, 3)) for length in (4, 5, 5)]
     block, stock = make_pair(lambda: layers.Attention(use_scale=True), "swap")
     model = keras.Model(inputs, block(inputs))
     arrays = [rng.normal(0, 1, (2, *x.shape[1:])).astype("float32") for x in inputs]
