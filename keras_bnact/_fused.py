@@ -21,7 +21,7 @@ def fused_batch_normalization(
     """`gamma * (x - mean) / sqrt(variance + epsilon) + beta` over the last axis, in one kernel.
 
     Args:
-        inputs: Tensor of rank 2 or more, in one of `FUSED_DTYPES`.
+        inputs: Tensor in one of `FUSED_DTYPES`, of rank 4 or, in training, of rank 2 or more.
         gamma, beta, moving_mean, moving_variance: float32 vectors as long as the last axis.
         epsilon: Added to the variance.
         training: Whether the batch's own mean and variance normalize it.
@@ -31,11 +31,8 @@ def fused_batch_normalization(
         that normalized them.
     """
     channels = inputs.shape[-1]
-    # At inference the shape changes for a four-dimensional input too: else TensorFlow's graph
-    # optimizer fuses convolution, normalization and tanh into a kernel that the CPU lacks
-    # ("Fusion is not implemented: [FusedBatchNorm,Tanh]"). The positions go into the height,
-    # because cuDNN takes at most 65,535 of them as a batch.
-    direct = training and inputs.shape.rank == 4
+    # The positions go into the height, because cuDNN takes at most 65,535 of them as a batch.
+    direct = inputs.shape.rank == 4
     image = inputs if direct else tf.reshape(inputs, [1, -1, 1, channels])
     # The raw op: tf.nn.fused_batch_norm raises a smaller epsilon to 1.001e-5.
     outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -51,6 +48,11 @@ def fused_batch_normalization(
         # The kernel's variance is the unbiased one.
         count = tf.size(inputs, out_type=tf.int64) // channels
         variance *= tf.cast(tf.maximum(count - 1, 1) / tf.maximum(count, 1), tf.float32)
+    else:
+        # With no operation in between, TensorFlow's graph optimizer fuses convolution,
+        # normalization and tanh into a kernel that the CPU lacks ("Fusion is not implemented:
+        # [FusedBatchNorm,Tanh]"). This one moves no data, and converters drop it.
+        outputs = tf.ensure_shape(outputs, inputs.shape)
     if not direct:
         outputs = tf.reshape(outputs, tf.shape(inputs))
         outputs.set_shape(inputs.shape)

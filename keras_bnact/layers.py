@@ -1,6 +1,7 @@
 """`BoundedBlock` and the layers it is made of."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -125,7 +126,8 @@ class BoundedBlock(keras.layers.Wrapper):
 
     Args:
         layer: A Keras weight layer without an activation of its own (Conv1D, Conv2D,
-            Conv3D, DepthwiseConv2D, SeparableConv2D, Dense, ...).
+            Conv3D, DepthwiseConv2D, SeparableConv2D, Dense, ...), or one in a wrapper
+            (SpectralNormalization, TimeDistributed).
         activation: A name (`"tanh"`, `"lecun_tanh"`, `"softsign"`, `"relu"`, a registered
             one or one of Keras'), a function, or an activation layer, which keeps its own
             dtype policy. Default `"tanh"`.
@@ -154,8 +156,10 @@ class BoundedBlock(keras.layers.Wrapper):
         the block's, unless that is an activation layer of another one.
 
     Raises:
-        ValueError: For a layer that is no Keras layer or has an activation of its own, and
-            for an unknown activation or order.
+        ValueError: For a layer that is no Keras layer, is a normalization, an activation or a
+            block, has an activation of its own (also within a wrapper, or in the steps of a
+            recurrent layer), or takes several inputs as arguments, and for an unknown activation
+            or order.
 
     Example:
 
@@ -207,7 +211,7 @@ class BoundedBlock(keras.layers.Wrapper):
         self.normalization: BatchNormalization | None = None
         if order != "nobn":
             self.normalization = BatchNormalization(
-                axis=1 if getattr(layer, "data_format", None) == "channels_first" else -1,
+                axis=_channel_axis(layer),
                 dtype=self.dtype_policy,
                 name="normalization",
                 **self._normalization_config,
@@ -249,7 +253,8 @@ class BoundedBlock(keras.layers.Wrapper):
         return self.layer.compute_output_shape(input_shape)
 
     def compute_output_spec(self, inputs: Any, **kwargs: Any) -> keras.KerasTensor:
-        shape = self.compute_output_shape(inputs.shape)
+        # Of each, where a layer takes a list of inputs.
+        shape = self.compute_output_shape(keras.tree.map_structure(lambda x: x.shape, inputs))
         return keras.KerasTensor(shape, dtype=self.steps[-1].compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
@@ -272,18 +277,84 @@ class BoundedBlock(keras.layers.Wrapper):
         return cls(**{**config, **objects})
 
 
+# What a block adds itself.
+_STEPS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
+    keras.layers.UnitNormalization,
+    keras.layers.Activation,
+    keras.layers.ELU,
+    keras.layers.LeakyReLU,
+    keras.layers.PReLU,
+    keras.layers.ReLU,
+    keras.layers.Softmax,
+    BoundedBlock,
+)
+
+
 def _check_weight_layer(layer: Any) -> None:
-    if not isinstance(layer, keras.layers.Layer):
+    parts = [*_unwrapped(layer)]
+    steps = [part for part in parts if isinstance(part, _STEPS)]
+    if steps or not isinstance(layer, keras.layers.Layer):
         raise ValueError(
-            f"BoundedBlock takes a Keras weight layer such as keras.layers.Conv2D(64, 3); "
-            f"got {layer!r}."
+            "BoundedBlock takes a Keras weight layer such as keras.layers.Conv2D(64, 3), and adds "
+            f"normalization and activation itself; got {[*steps, layer][0]!r}."
         )
-    own = getattr(layer, "activation", None)
-    if own is not None and own is not keras.activations.linear:
+    for part in parts:
+        own = getattr(part, "activation", None)
+        if own is not None and own is not keras.activations.linear:
+            recurrent = any(isinstance(part, keras.layers.RNN) for part in parts)
+            raise _own_activation(layer if recurrent else part, own, recurrent)
+    parameters = inspect.signature(layer.call).parameters.values()
+    named = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
+    # The others are Keras' to fill in.
+    needed = [p.name for p in named if p.name not in ("training", "mask")]
+    if len(needed) > 1:
         raise ValueError(
-            f"BoundedBlock applies the activation itself, but layer '{layer.name}' has "
-            f"{getattr(own, '__name__', own)!r}: give the layer activation=None."
+            f"BoundedBlock takes a layer of one argument, but layer '{layer.name}' needs "
+            f"{' and '.join(needed)}: use it without a block, and keras.layers.Activation and "
+            "keras.layers.BatchNormalization after it."
         )
+
+
+def _own_activation(layer: keras.layers.Layer, activation: Any, recurrent: bool) -> ValueError:
+    name = getattr(activation, "__name__", activation)
+    if recurrent:
+        return ValueError(
+            f"BoundedBlock applies the activation after the layer, but recurrent layer "
+            f"'{layer.name}' needs its own {name!r} in every step: use it without a block, and "
+            "keras.layers.BatchNormalization after it for the order 'swap'."
+        )
+    return ValueError(
+        f"BoundedBlock applies the activation itself, but layer '{layer.name}' has {name!r}: give "
+        "the layer activation=None."
+    )
+
+
+def _unwrapped(layer: Any) -> Iterator[Any]:
+    """The layer and, from the outside, what it wraps or does its steps with."""
+    yield layer
+    inner: list[Any] = []
+    if isinstance(layer, keras.layers.Wrapper):
+        inner = [layer.layer]
+    elif isinstance(layer, keras.layers.Bidirectional):
+        inner = [layer.forward_layer, layer.backward_layer]
+    elif isinstance(layer, keras.layers.RNN):
+        inner = [layer.cell]
+    elif isinstance(layer, keras.layers.StackedRNNCells):
+        inner = layer.cells
+    for part in inner:
+        yield from _unwrapped(part)
+
+
+def _channel_axis(layer: keras.layers.Layer) -> int:
+    parts = [*_unwrapped(layer)]
+    if not any(getattr(part, "data_format", None) == "channels_first" for part in parts):
+        return -1
+    # The time comes before the channels.
+    return 1 + sum(isinstance(part, keras.layers.TimeDistributed) for part in parts)
 
 
 def _activation_layer(activation: Any, dtype: Any) -> keras.layers.Layer:

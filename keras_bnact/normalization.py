@@ -15,7 +15,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     `moving = moving * momentum + batch * (1 - momentum)`; else with the moving statistics.
 
     The fused kernel is taken on the TensorFlow backend for channels in the last axis,
-    float32, bfloat16 or float16 inputs of rank 2 or more, without a mask or `renorm`. There
+    float32, bfloat16 or float16 inputs of rank 2 or more (4 at inference, where any reshaping
+    would keep converters from folding it into a convolution), without a mask or `renorm`. There
     `synchronized` training takes its variance around the replicas' common mean, more exactly
     than Keras; everything else is Keras' own computation.
 
@@ -41,11 +42,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if not self._own_kernels_apply(inputs, mask):
+        training = bool(training and self.trainable)
+        if not self._own_kernels_apply(inputs, training, mask):
             return super().call(inputs, training=training, mask=mask)
         from keras_bnact import _fused
 
-        training = bool(training and self.trainable)
         moving_mean = ops.cast(self.moving_mean, "float32")
         moving_variance = ops.cast(self.moving_variance, "float32")
         gamma = ops.ones_like(moving_mean) if self.gamma is None else self.gamma
@@ -65,7 +66,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             self.moving_variance.assign(moving_variance * self.momentum + variance * rest)
         return outputs
 
-    def _own_kernels_apply(self, inputs: Any, mask: Any) -> bool:
+    def _own_kernels_apply(self, inputs: Any, training: bool, mask: Any) -> bool:
         if keras.backend.backend() != "tensorflow":
             return False
         from keras_bnact import _fused
@@ -75,7 +76,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             mask is None
             # Which Keras has since 3.14.
             and not getattr(self, "renorm", False)
-            and len(inputs.shape) >= 2
+            and (len(inputs.shape) == 4 or (training and len(inputs.shape) >= 2))
             and self.axis in (-1, len(inputs.shape) - 1)
             and dtype == self.compute_dtype
             and dtype in _fused.FUSED_DTYPES

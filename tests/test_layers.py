@@ -136,9 +136,12 @@ def test_equals_stock_layers_under_other_policies(policy, kind, order, training,
     assert np.all(np.abs(outputs - expected) <= unit)
 
 
+EVERY_RANK = [(6, 5), (6, 3, 5), (6, 4, 3, 5), (6, 2, 3, 2, 5)]
+
+
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("shape", [(6, 5), (6, 3, 5), (6, 4, 3, 5), (6, 2, 3, 2, 5)])
+@pytest.mark.parametrize("shape", EVERY_RANK)
 def test_normalization_takes_the_fused_kernel_at_every_rank(shape, policy, monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("fell back on separate ops")
@@ -146,6 +149,20 @@ def test_normalization_takes_the_fused_kernel_at_every_rank(shape, policy, monke
     monkeypatch.setattr(keras.layers.BatchNormalization, "call", fail)
     layer = BatchNormalization(dtype=policy)
     assert layer(np.ones(shape), training=True).shape == shape
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("shape", EVERY_RANK)
+def test_inference_reshapes_nothing(shape):
+    """Which would keep converters to ONNX and TFLite from folding it into a convolution."""
+    layer = BatchNormalization()
+    layer.build(shape)
+    traced = tf.function(lambda x: layer(x, training=False))
+    graph = traced.get_concrete_function(tf.TensorSpec((None, *shape[1:]))).graph
+    types = {operation.type for operation in graph.get_operations()}
+    assert "Reshape" not in types
+    # Which computes faster than separate operations do.
+    assert ("FusedBatchNormV3" in types) == (len(shape) == 4)
 
 
 @pytest.mark.tensorflow
@@ -167,7 +184,7 @@ def test_normalization_falls_back_on_keras(monkeypatch, rng):
     renorm = BatchNormalization(name="renorm")
     # As an argument, of Keras 3.14 and later.
     renorm.renorm = True
-    assert not renorm._own_kernels_apply(inputs, mask=None)
+    assert not renorm._own_kernels_apply(inputs, training=True, mask=None)
 
 
 @pytest.mark.parametrize("arguments", [{"scale": False}, {"center": False}])
@@ -250,13 +267,47 @@ def test_compiled_inference_of_a_convolution(order, activation, rng):
 
 
 @pytest.mark.parametrize("order", ["swap", "convention"])
-def test_channels_first_normalizes_the_first_axis(order):
-    block = BoundedBlock(layers.Conv2D(6, 3, data_format="channels_first"), order=order)
-    assert block.normalization.axis == 1
+@pytest.mark.parametrize(
+    ("wrapper", "time"),
+    [(lambda x: x, ()), (layers.SpectralNormalization, ()), (layers.TimeDistributed, (4,))],
+)
+def test_channels_first_normalizes_the_channels(wrapper, time, order):
+    convolution = layers.Conv2D(6, 3, data_format="channels_first")
+    block = BoundedBlock(wrapper(convolution), order=order)
+    assert block.normalization.axis == 1 + len(time)
     # TensorFlow's CPU has no channels-first convolution, so the shape is all there is to see.
-    assert block.compute_output_shape((2, 3, 8, 8)) == (2, 6, 6, 6)
-    block.build((2, 3, 8, 8))
+    assert block.compute_output_shape((2, *time, 3, 8, 8)) == (2, *time, 6, 6, 6)
+    block.build((2, *time, 3, 8, 8))
     assert block.normalization.gamma.shape == (6,)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    ("make_layer", "shape"),
+    [
+        (lambda: layers.SpectralNormalization(layers.Conv2D(6, 3)), (8, 8, 3)),
+        (lambda: layers.TimeDistributed(layers.Conv1D(6, 3)), (4, 8, 3)),
+        (lambda: layers.SimpleRNN(6, activation=None), (4, 3)),
+    ],
+)
+def test_a_wrapped_or_recurrent_linear_layer_equals_stock_layers(make_layer, shape, order, rng):
+    block, stock = make_pair(make_layer, order)
+    same_weights(block, stock, shape, rng)
+    inputs = rng.normal(0, 1, (BATCH, *shape)).astype("float32")
+    for training in (True, False):
+        outputs = block(inputs, training=training)
+        assert_close(outputs, stock(inputs, training=training), 1e-6)
+        assert block.compute_output_shape(inputs.shape) == outputs.shape
+
+
+def test_a_layer_of_a_list_of_inputs(rng):
+    inputs = [keras.Input((length, 3)) for length in (4, 5, 5)]
+    block, stock = make_pair(lambda: layers.Attention(use_scale=True), "swap")
+    model = keras.Model(inputs, block(inputs))
+    arrays = [rng.normal(0, 1, (2, *x.shape[1:])).astype("float32") for x in inputs]
+    attention, activation, normalization = stock.layers
+    expected = normalization(activation(attention(arrays)))
+    assert_close(model(arrays), expected, 1e-6)
 
 
 def test_the_mask_reaches_normalization_and_the_next_layer(rng):
@@ -382,6 +433,57 @@ def test_mistakes_are_named():
         BoundedBlock(3)
     with pytest.raises(ValueError, match="'sofsign'"):
         BoundedBlock(layers.Dense(3), activation="sofsign")
+
+
+REFUSED = {
+    "spectral": (
+        lambda: layers.SpectralNormalization(layers.Conv2D(3, 3, activation="relu", name="inner")),
+        r"layer 'inner' has 'relu': give the layer activation=None\.$",
+    ),
+    "time_distributed": (
+        lambda: layers.TimeDistributed(layers.Dense(3, activation="relu", name="inner")),
+        r"layer 'inner' has 'relu': give the layer activation=None\.$",
+    ),
+    "normalization": (
+        lambda: layers.BatchNormalization(name="norm"),
+        "got <BatchNormalization.*norm",
+    ),
+    "wrapped_normalization": (
+        lambda: layers.TimeDistributed(layers.LayerNormalization(name="norm")),
+        "got <LayerNormalization.*norm",
+    ),
+    "activation": (lambda: layers.PReLU(name="prelu"), "got <PReLU.*prelu"),
+    "block": (lambda: BoundedBlock(layers.Dense(3), name="inner"), "got <BoundedBlock.*inner"),
+    "recurrent": (
+        lambda: layers.LSTM(3, name="lstm"),
+        "'lstm' needs its own 'tanh' in every step: use it without a block",
+    ),
+    "cell": (lambda: layers.RNN(layers.GRUCell(3), name="rnn"), "recurrent layer 'rnn' needs"),
+    "cells": (
+        lambda: layers.RNN([layers.SimpleRNNCell(3), layers.LSTMCell(3)], name="rnn"),
+        "recurrent layer 'rnn' needs",
+    ),
+    "both_ways": (
+        lambda: layers.Bidirectional(layers.LSTM(3), name="both"),
+        "recurrent layer 'both' needs its own 'tanh'",
+    ),
+    "attention": (
+        lambda: layers.MultiHeadAttention(2, 2, name="heads"),
+        "layer 'heads' needs query and value: use it without a block",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_layers_that_a_block_is_wrong_for_are_refused(kind):
+    """When a block is made, and when it is loaded."""
+    make_layer, message = REFUSED[kind]
+    with pytest.raises(ValueError, match=message):
+        BoundedBlock(make_layer())
+    config = BoundedBlock(layers.Dense(3)).get_config()
+    config["layer"] = keras.saving.serialize_keras_object(make_layer())
+    with pytest.raises(ValueError, match=message):
+        BoundedBlock.from_config(config)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "keras_bnact/_backends/*.py": ["keras_bnact._backends", "keras_bnact._keras_internals"],
     "keras_bnact/_fused.py": ["keras_bnact._backends"],
     "keras_bnact/regularizers.py": [],
-    "keras_bnact/export.py": [],
+    "keras_bnact/export.py": ["keras_bnact._keras_internals"],
     "keras_bnact/normalization.py": ["keras_bnact._fused"],
     "keras_bnact/layers.py": ["keras_bnact.activations", "keras_bnact.normalization"],
     "keras_bnact/records.py": [],
