@@ -45,7 +45,7 @@ def _activations(runs: Runs) -> Drawing:
     names = ("tanh", "lecun_tanh", "softsign")
     shapes = {
         "tanh": np.tanh(x),
-        "lecun_tanh": activations.bounds("lecun_tanh")[1] * np.tanh(2.0 / 3.0 * x),
+        "lecun_tanh": activations.LECUN_TANH_SCALE * np.tanh(2.0 / 3.0 * x),
         "softsign": x / (1.0 + np.abs(x)),
     }
     numbers = []
