@@ -66,12 +66,17 @@ def _check_shape(model: keras.Model, given: tuple[int, ...], tensor: Any) -> Non
         given = given[:-1]
     if len(given) == len(wanted) - 1 and wanted[-1] == 1:
         given = (*given, 1)
-    if len(given) == len(wanted) and all(
-        length in (None, own) for length, own in zip(wanted, given, strict=True)
-    ):
+    fits = len(given) == len(wanted) and all(
+        length in (None, own) for length, own in zip(wanted[1:], given[1:], strict=True)
+    )
+    # A model that data has built may have that batch's size, which binds none but these.
+    bound = wanted[0] not in (None, given[0]) and any(
+        getattr(layer, "stateful", False) for layer in _keras_internals.layers(model)
+    )
+    if fits and not bound:
         return
     hint = ""
-    if len(given) == len(wanted) and wanted[1:] == given[1:]:
+    if fits:
         hint = f" Give a multiple of {wanted[0]} examples, in batches of {wanted[0]}."
     if wanted[1:] == given:
         hint = " One example needs an axis of the examples before its own: x[None]."
