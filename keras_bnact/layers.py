@@ -10,6 +10,14 @@ from keras_bnact import activations
 from keras_bnact.normalization import BatchNormalization
 
 ORDERS = ("swap", "convention", "nobn")
+# Keras' layers that are activations alone, ours among their subclasses.
+ACTIVATION_LAYERS = (
+    keras.layers.Activation,
+    keras.layers.ELU,
+    keras.layers.LeakyReLU,
+    keras.layers.PReLU,
+    keras.layers.ReLU,
+)
 
 _register = keras.saving.register_keras_serializable("keras_bnact")
 
@@ -279,16 +287,12 @@ class BoundedBlock(keras.layers.Wrapper):
 
 # What a block adds itself.
 _STEPS = (
+    *ACTIVATION_LAYERS,
     keras.layers.BatchNormalization,
     keras.layers.GroupNormalization,
     keras.layers.LayerNormalization,
     keras.layers.RMSNormalization,
     keras.layers.UnitNormalization,
-    keras.layers.Activation,
-    keras.layers.ELU,
-    keras.layers.LeakyReLU,
-    keras.layers.PReLU,
-    keras.layers.ReLU,
     keras.layers.Softmax,
     BoundedBlock,
 )

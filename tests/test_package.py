@@ -62,7 +62,10 @@ MAY_IMPORT = {
     "keras_bnact/measuring/progress.py": [],
     "keras_bnact/measuring/watching.py": ["keras_bnact._keras_internals", "keras_bnact.layers"],
     "keras_bnact/measuring/model_inputs.py": ["keras_bnact._keras_internals"],
-    "keras_bnact/measuring/channel_axes.py": ["keras_bnact.measuring.watching"],
+    "keras_bnact/measuring/channel_axes.py": [
+        "keras_bnact.layers",
+        "keras_bnact.measuring.watching",
+    ],
     "keras_bnact/measuring/sites.py": [
         "keras_bnact._keras_internals",
         "keras_bnact.activations",

@@ -376,6 +376,8 @@ def test_mistakes(rng):
         measure(model, x, layers=["hidden", "conv*"])
     with pytest.raises(ValueError, match="holds no batch"):
         measure(model, x[:0])
+    with pytest.raises(ValueError, match="holds no batch"):
+        measure(model, iter([None]))
     with pytest.raises(ValueError, match="has no end"):
         measure(model, tf.data.Dataset.from_tensors(x).repeat())
     with pytest.raises(ValueError, match="got str"):

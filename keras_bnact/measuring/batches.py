@@ -43,7 +43,7 @@ def batches(data: Any, batch_size: int, steps: int | None = None) -> Iterator[An
 
 def examples(batch: Any) -> int:
     """How many examples a batch of `batches` holds."""
-    return next(len(leaf) for leaf in keras.tree.flatten(batch) if leaf is not None)
+    return next((len(leaf) for leaf in keras.tree.flatten(batch) if leaf is not None), 0)
 
 
 def check(data: Any, batch_size: int, steps: int | None = None) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_bnact.measuring.watching import ACTIVATION_LAYERS, Call, activation_of
+from keras_bnact.layers import ACTIVATION_LAYERS
+from keras_bnact.measuring.watching import TRANSPARENT, Call, activation_of
 
 # Normalizations over the axis that they name.
 OVER_AN_AXIS = (keras.layers.BatchNormalization, keras.layers.GroupNormalization)
@@ -23,15 +24,10 @@ CHANNELS_LAST = (
 # What these give has the axes of what they take.
 ELEMENT_BY_ELEMENT = (
     *ACTIVATION_LAYERS,
-    keras.layers.ActivityRegularization,
+    *TRANSPARENT,
     keras.layers.Add,
-    keras.layers.AlphaDropout,
     keras.layers.Average,
     keras.layers.Concatenate,
-    keras.layers.Dropout,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
-    keras.layers.Identity,
     keras.layers.LayerNormalization,
     keras.layers.Masking,
     keras.layers.Maximum,
@@ -40,9 +36,6 @@ ELEMENT_BY_ELEMENT = (
     keras.layers.RMSNormalization,
     keras.layers.Rescaling,
     keras.layers.Softmax,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
     keras.layers.Subtract,
     keras.layers.UnitNormalization,
 )

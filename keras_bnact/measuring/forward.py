@@ -194,16 +194,13 @@ class _Program:
             self.left_out = left_out(recording, found, chosen, by_default=layers is None)
             if has_own_code(reference()):
                 self.left_out[type(reference()).__name__] = OWN_CODE
-            return [with_channel_axis(site, channel_axis) for site in chosen]
-
-        def lay_out(batch):
-            found = sites(batch)
-            self.layers = _lay_out(found, histograms)
-            return found
+            chosen = [with_channel_axis(site, channel_axis) for site in chosen]
+            self.layers = _lay_out(chosen, histograms)
+            return chosen
 
         def step(batch, spans, largest_batch):
             results, counts = [], {}
-            for site, layer in zip(lay_out(batch), self.layers, strict=True):
+            for site, layer in zip(sites(batch), self.layers, strict=True):
                 elements = Elements(site)
                 results.append(elements.sums(largest_batch))
                 for histogram in layer.histograms:
@@ -220,7 +217,7 @@ class _Program:
         specs = signature.specs
         if histograms:
             # How many there are, and so what the program takes, depends on the layers.
-            backend.trace(lay_out, within, model, specs)
+            backend.trace(sites, within, model, specs)
         self._run = backend.compile(step, within, model, specs, *self._common(1, True).arrays())
 
     def begin(self, batch: Sequence[Any], shared: bool) -> _Common:

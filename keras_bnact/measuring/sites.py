@@ -9,20 +9,8 @@ import keras
 from keras_bnact import _keras_internals, activations
 from keras_bnact.measuring.channel_axes import ChannelAxes
 from keras_bnact.measuring.layer_names import matches
-from keras_bnact.measuring.watching import Call, Recording, path_name
+from keras_bnact.measuring.watching import TRANSPARENT, Call, Recording, path_name
 
-# At inference they give what they take, so that what follows them follows it directly.
-TRANSPARENT = (
-    keras.layers.Dropout,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
-    keras.layers.AlphaDropout,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
-    keras.layers.ActivityRegularization,
-    keras.layers.Identity,
-)
 DENSE_LAYERS = (keras.layers.Dense, keras.layers.EinsumDense)
 # Why these are left out.
 DENSE = "dense without batch normalization"

@@ -17,17 +17,22 @@ from typing import Any
 import keras
 
 from keras_bnact import _keras_internals
-from keras_bnact.layers import BoundedBlock
+from keras_bnact.layers import ACTIVATION_LAYERS, BoundedBlock
 
-ACTIVATION_LAYERS = (
-    keras.layers.Activation,
-    keras.layers.ELU,
-    keras.layers.LeakyReLU,
-    keras.layers.PReLU,
-    keras.layers.ReLU,
-)
 # Functions that are not what the paper means by an activation.
 LEFT_OUT = ("linear", "softmax", "log_softmax")
+# At inference they give what they take, so that what follows them follows it directly.
+TRANSPARENT = (
+    keras.layers.ActivityRegularization,
+    keras.layers.AlphaDropout,
+    keras.layers.Dropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.Identity,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+)
 # What these call is called once for every time step.
 LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
 # Why what is called is not measured.
