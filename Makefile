@@ -9,7 +9,8 @@ RUNS ?= runs
 WORKERS ?= 2
 
 .PHONY: quickstart reproduce-small reproduce-long initial-weights test test-backends test-jax \
-	test-torch test-oldest test-slow test-ray lint clean
+	test-torch test-oldest test-slow test-ray \
+	conformance lint clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python -m train.run --width=0.25 --epochs=20 --run_dir=runs/quickstart
@@ -56,19 +57,19 @@ test: $(VENV)/installed
 
 # TORCH names a build of PyTorch, such as one for the CPU alone.
 TORCH ?= torch
-BACKEND_TESTS := activations backends callbacks channel_axes data gradients histograms layers \
-	keras_internals masks measuring models regularizers sites statistics
+BACKEND_TESTS := activations backends callbacks channel_axes conformance data gradients \
+	histograms layers keras_internals masks measuring models regularizers sites statistics
 
 test-backends: test-jax test-torch
 
 test-jax: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[jax]"
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n auto --dist worksteal \
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" \
 		$(BACKEND_TESTS:%=tests/test_%.py) tests/test_distribution.py tests/test_jax_*.py
 
 test-torch: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[torch]" "$(TORCH)"
-	KERAS_BACKEND=torch $(BIN)/python -m pytest -n auto --dist worksteal \
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" \
 		$(BACKEND_TESTS:%=tests/test_%.py) tests/test_torch_twin.py
 
 # The library on the oldest Keras that setup.cfg accepts, which warns of its own way to load models.
@@ -78,8 +79,13 @@ test-oldest:
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test]" \
 		"keras==3.10.*" "tensorflow==2.18.*"
-	$(OLDEST)/bin/python -m pytest -n auto --dist worksteal \
+	$(OLDEST)/bin/python -m pytest -n auto --dist worksteal -m "not slow" \
 		-W 'ignore:The structure of `inputs`:UserWarning' $(BACKEND_TESTS:%=tests/test_%.py)
+
+# Models by checks, and what is refused; KERAS_BACKEND is any of the three.
+conformance: $(VENV)/installed
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -p tests.conformance_table \
+		tests/test_conformance.py
 
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow

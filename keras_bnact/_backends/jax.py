@@ -2,7 +2,8 @@
 
 import contextlib
 import math
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from keras_bnact._backends.base import Backend
+from keras_bnact._backends.base import Backend, state
 
 # So many positions of an image are summed in float32, and these sums in float64: the roundings of a
 # channel that hardly varies are alike, and add up. For fewer it is not worth its while.
@@ -19,7 +20,10 @@ MOST_FLOAT32, LEAST_FLOAT32 = 128, 16
 
 
 class Jax(Backend):
-    """Programs that take the model's variables as arguments and give none back."""
+    """Programs that take the model's variables as arguments and give those back that change.
+
+    Of a model with `run_eagerly` they are functions, which are run as they are written.
+    """
 
     def scope(self) -> Any:
         return jax.extend.core.get_opaque_trace_state()
@@ -39,18 +43,30 @@ class Jax(Backend):
             with _holding(variables, values):
                 function(batch)
 
-        batch = jax.tree.map(lambda spec: jax.ShapeDtypeStruct(spec.shape, _dtype(spec)), specs)
-        with within(model), _float64(), keras.StatelessScope():
-            jax.eval_shape(stateless, [variable.value for variable in variables], batch)
+        values = [variable.value for variable in variables]
+        with within(model), _float64(), keras.StatelessScope(), _traceable():
+            if model.run_eagerly:
+                stateless(values, jax.tree.map(lambda s: jnp.zeros(s.shape, _dtype(s)), specs))
+            else:
+                batch = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, _dtype(s)), specs)
+                jax.eval_shape(stateless, values, batch)
 
     def compile(
         self, function: Callable, within: Callable, model: Any, specs: Any, *arguments: Any
     ) -> Callable:
         variables = _variables(model)
 
+        # Weak, so that the program does not keep the model alive.
+        reference = weakref.ref(model)
+
         def stateless(values, batch, *arguments):
-            with _holding(variables, values):
-                return function(batch, *arguments)
+            with _holding(variables, values) as scope:
+                outputs = function(batch, *arguments)
+            return outputs, _changed(scope, variables, values)
+
+        def eager(*arguments):
+            with within(reference()):
+                return stateless(*arguments)
 
         def values():
             return [variable.value for variable in variables]
@@ -63,9 +79,12 @@ class Jax(Backend):
         )
         # In a scope of its own, since variables that are made in the trace, a metric's, would
         # otherwise get their first values there.
-        with within(model), _float64(), keras.StatelessScope():
-            traced = jax.jit(stateless, out_shardings=_sharding(variables, ()))
-            program = traced.lower(values(), batch, *arguments).compile()
+        if model.run_eagerly:
+            program: Callable = eager
+        else:
+            with within(model), _float64(), keras.StatelessScope(), _traceable():
+                traced = jax.jit(stateless, out_shardings=(_sharding(variables, ()), None))
+                program = traced.lower(values(), batch, *arguments).compile()
 
         def place(array, spec, sharding):
             array = np.asarray(array, _dtype(spec))
@@ -76,7 +95,10 @@ class Jax(Backend):
 
         def run(batch, *arguments, shared=True):
             with _float64():
-                outputs = program(values(), jax.tree.map(place, batch, specs, placed), *arguments)
+                placed_batch = jax.tree.map(place, batch, specs, placed)
+                outputs, changed = program(values(), placed_batch, *arguments)
+            for number, value in changed.items():
+                variables[number].assign(value)
             return [{name: np.asarray(value) for name, value in outputs.items()}]
 
         return run
@@ -128,18 +150,33 @@ class Jax(Backend):
                 made.append(x + zeros[len(made)])
                 return made[-1]
 
-            with _holding(variables, values):
+            with _holding(variables, values) as scope:
                 result, others, targets = function(perturb)
             number = {id(x): (0, n) for n, x in enumerate(made)}
             number |= {id(variable): (1, n) for n, variable in enumerate(variables)}
             places[:] = [[number[id(target)] for target in some] for some in targets]
-            return result, others
+            return result, (others, _changed(scope, variables, values))
 
-        jax.eval_shape(explored, values)
+        with _traceable():
+            jax.eval_shape(explored, values)
         zeros = [jnp.zeros(spec.shape, spec.dtype) for spec in specs]
         differentiate = jax.grad(scalar, argnums=(0, 1), has_aux=True, allow_int=True)
-        found, others = differentiate(zeros, values)
+        found, (others, changed) = differentiate(zeros, values)
+        for number, value in changed.items():
+            variables[number].assign(value)
         return others, [[_or_nan(found[which][n]) for which, n in some] for some in places]
+
+    @contextlib.contextmanager
+    def state_restored(self, model: Any) -> Iterator[None]:
+        old = {id(variable): variable.value for variable in state(model)}
+        try:
+            yield
+        finally:
+            for variable in state(model):
+                # Zeros for a metric that was made meanwhile.
+                value = old.get(id(variable), 0)
+                if variable.value is not value:
+                    variable.assign(jnp.broadcast_to(value, variable.shape))
 
 
 def _variables(model: Any) -> list[keras.Variable]:
@@ -172,6 +209,39 @@ def _sharding(variables: list[keras.Variable], shape: tuple[int, ...]) -> Any:
 
 def _holding(variables: list[keras.Variable], values: list[Any]) -> keras.StatelessScope:
     return keras.StatelessScope(zip(variables, values, strict=True), collect_losses=True)
+
+
+def _changed(
+    scope: keras.StatelessScope, variables: list[keras.Variable], values: list[Any]
+) -> dict[int, Any]:
+    """New values by number, of what Keras carries from batch to batch on JAX.
+
+    What a layer assigns to a weight that is trained is lost there in training, too.
+    """
+    current = [scope.get_current_value(variable) for variable in variables]
+    return {
+        number: current[number]
+        for number, variable in enumerate(variables)
+        if not variable.trainable and current[number] is not values[number]
+    }
+
+
+@contextlib.contextmanager
+def _traceable() -> Iterator[None]:
+    """Says in a sentence what JAX means where it has no values."""
+    try:
+        yield
+    except Exception as error:
+        chain: list[BaseException | None] = [error]
+        while chain[-1] is not None:
+            chain.append(chain[-1].__cause__ or chain[-1].__context__)
+        if not any(isinstance(link, jax.errors.JAXTypeError) for link in chain):
+            raise
+        raise ValueError(
+            "The model reads values of its tensors, as NumPy arrays or in an `if`, and JAX has "
+            "none where it compiles or differentiates: after model.compile(run_eagerly=True) "
+            "`measure` runs it as it is written; gradients it has none on JAX."
+        ) from None
 
 
 def _float64() -> contextlib.AbstractContextManager:

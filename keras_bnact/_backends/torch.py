@@ -57,19 +57,25 @@ class Torch(Backend):
 
     def gradients(self, function: Callable, model: Any) -> tuple[Any, list[list[Any]]]:
         # Copies, of which those of weights that are not trained have gradients too.
-        copies = {
-            id(variable): (variable, variable.value.detach().requires_grad_())
+        copies = [
+            (variable, variable.value.detach().requires_grad_())
             for variable in model.variables
             if variable.value.is_floating_point()
-        }
-        with torch.enable_grad(), keras.StatelessScope(copies.values()):
+        ]
+        with torch.enable_grad(), _Assigning(copies) as scope:
             scalar, others, targets = function(lambda x: x)
             flat = [
-                copies.get(id(target), (None, target))[1] for target in keras.tree.flatten(targets)
+                scope.get_current_value(target) if isinstance(target, keras.Variable) else target
+                for target in keras.tree.flatten(targets)
             ]
             # An integer variable, which is no tensor here, has no gradient.
             tensors = [target for target in flat if isinstance(target, torch.Tensor)]
             found = iter(torch.autograd.grad(scalar, tensors, allow_unused=True))
+        before = {id(variable): copy for variable, copy in copies}
+        for variable in state(model):
+            value = scope.get_current_value(variable)
+            if value is not before.get(id(variable)):
+                variable.assign(value.detach())
         every = [next(found) if isinstance(target, torch.Tensor) else None for target in flat]
         every = [torch.tensor(math.nan) if gradient is None else gradient for gradient in every]
         return others, keras.tree.pack_sequence_as(targets, every)
@@ -93,6 +99,17 @@ class Torch(Backend):
 
 def _tensor(array: Any, spec: Any) -> Any:
     return keras.ops.convert_to_tensor(array, spec.dtype)
+
+
+class _Assigning(keras.StatelessScope):
+    """In which a gradient goes no further back than to what a layer assigned, as in training."""
+
+    def add_update(self, update: tuple[keras.Variable, Any]) -> None:
+        variable, value = update
+        value = value.detach()
+        if value.is_floating_point():
+            value.requires_grad_()
+        super().add_update((variable, value))
 
 
 BACKEND = Torch()

@@ -102,7 +102,9 @@ def measure(
     check_built(model)
     backend = _backends.current()
     chosen, histograms = patterns(layers), checked(histograms)
-    stream = (model_inputs(model, inputs(b)) for b in batches(data, batch_size, steps))
+    shared = backend.replicas_agree(model)
+    shares = backend.replicas(model) if shared else 1
+    stream = (model_inputs(model, inputs(b), shares) for b in batches(data, batch_size, steps))
     progress = Progress(verbose, number_of_batches(data, batch_size, steps))
     common: _Common | None = None
     totals: _Totals | None = None
@@ -113,7 +115,7 @@ def measure(
             ("measure", chosen, histograms, channel_axis),
             lambda signature: _Program(model, signature, chosen, histograms, channel_axis),
         ):
-            common = common or program.begin(batch, backend.replicas_agree(model))
+            common = common or program.begin(batch, shared)
             result = program.run(batch, common)
             totals = result if totals is None else totals + result
             progress.add()

@@ -158,7 +158,7 @@ def measure_gradients(
     chosen, sizes, results = patterns(layers), [], []
     replicas = backend.replicas(model)
     stream = (
-        _with_labels(model, batch)
+        _with_labels(model, batch, replicas)
         for batch in batches(data, batch_size, steps)
         if examples(batch) >= replicas
     )
@@ -184,10 +184,10 @@ def measure_gradients(
     )
 
 
-def _with_labels(model: keras.Model, batch: Any) -> tuple[Any, ...]:
+def _with_labels(model: keras.Model, batch: Any, replicas: int) -> tuple[Any, ...]:
     """`(x, y)` or `(x, y, sample_weight)`; `(x,)` for a model whose loss needs no labels."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-    x = model_inputs(model, x)
+    x = model_inputs(model, x, replicas)
     if y is None and _keras_internals.compiled_loss(model) is not None:
         raise ValueError("The data holds no labels for the loss: give (x, y).")
     return tuple(part for part in (x, y, sample_weight) if part is not None)

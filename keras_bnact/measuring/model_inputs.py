@@ -7,12 +7,13 @@ import keras
 from keras_bnact import _keras_internals
 
 
-def model_inputs(model: keras.Model, x: Any) -> Any:
+def model_inputs(model: keras.Model, x: Any, shares: int = 1) -> Any:
     """Those of `x` that the model takes, of shapes that it takes.
 
     Args:
         model: A built model. One that does not say what it takes, a subclassed one, gets all.
         x: An array, or a nesting of arrays; a dict may have more than the model takes.
+        shares: How many replicas share it.
 
     Returns:
         `x`, or the part of the dict, in the nesting of the model's own inputs.
@@ -43,7 +44,7 @@ def model_inputs(model: keras.Model, x: Any) -> Any:
         )
     for array, tensor in zip(given, expected, strict=True):
         if array is not None:
-            _check_shape(model, tuple(array.shape), tensor)
+            _check_shape(model, tuple(array.shape), tensor, shares)
     return x
 
 
@@ -59,7 +60,7 @@ def _by_name(model: keras.Model, x: dict[str, Any], own: Any) -> Any:
     return chosen if isinstance(own, dict) else keras.tree.pack_sequence_as(own, chosen.values())
 
 
-def _check_shape(model: keras.Model, given: tuple[int, ...], tensor: Any) -> None:
+def _check_shape(model: keras.Model, given: tuple[int, ...], tensor: Any, shares: int) -> None:
     wanted = tuple(tensor.shape)
     # As Keras does, which adds and takes away a last axis of one.
     if len(given) == len(wanted) + 1 and given[-1] == 1:
@@ -69,18 +70,19 @@ def _check_shape(model: keras.Model, given: tuple[int, ...], tensor: Any) -> Non
     fits = len(given) == len(wanted) and all(
         length in (None, own) for length, own in zip(wanted[1:], given[1:], strict=True)
     )
+    if not fits:
+        hint = ""
+        if wanted[1:] == given:
+            hint = " One example needs an axis of the examples before its own: x[None]."
+        raise ValueError(
+            f"Model '{model.name}' takes arrays of shape {wanted} for its input '{tensor.name}', "
+            f"and a batch of the data has shape {given}.{hint}"
+        )
     # A model that data has built may have that batch's size, which binds none but these.
-    bound = wanted[0] not in (None, given[0]) and any(
-        getattr(layer, "stateful", False) for layer in _keras_internals.layers(model)
-    )
-    if fits and not bound:
-        return
-    hint = ""
-    if fits:
-        hint = f" Give a multiple of {wanted[0]} examples, in batches of {wanted[0]}."
-    if wanted[1:] == given:
-        hint = " One example needs an axis of the examples before its own: x[None]."
-    raise ValueError(
-        f"Model '{model.name}' takes arrays of shape {wanted} for its input '{tensor.name}', and "
-        f"a batch of the data has shape {given}.{hint}"
-    )
+    stateful = any(getattr(layer, "stateful", False) for layer in _keras_internals.layers(model))
+    if stateful and wanted[0] is not None and given[0] != (size := wanted[0] * shares):
+        each = f" on each of {shares} replicas" * (shares > 1)
+        raise ValueError(
+            f"Model '{model.name}' has states for {wanted[0]} examples{each}, and a batch of the "
+            f"data has {given[0]}: give a multiple of {size} examples, in batches of {size}."
+        )

@@ -1,0 +1,200 @@
+"""A model of the catalogue with its data, and what it should give by other means than `measure`."""
+
+import contextlib
+
+import keras
+import numpy as np
+from differentiation import gradients
+from keras import ops
+from oracle import as_float64, randomize
+
+from keras_bnact import measure
+
+BACKEND = keras.backend.backend()
+
+
+class Outputs:
+    """What every layer gives at inference, called eagerly, by the layer or its name.
+
+    Args:
+        subject: The model with its data.
+    """
+
+    def __init__(self, subject):
+        self._calls = {}
+        for batch in subject.batches():
+            # Keras carries no state of a recurrent layer from a batch to the next on JAX.
+            alone = subject.put_back() if BACKEND == "jax" else contextlib.nullcontext()
+            with alone, self._recorded() as calls:
+                subject.model(batch, training=False)
+            for layer, tensors in calls.items():
+                self._calls.setdefault(layer, []).append(tensors)
+
+    def __getitem__(self, layer):
+        """All examples' outputs of a layer's first call, or of the n-th for `NAME#n`."""
+        call = 0
+        if isinstance(layer, str):
+            name, _, number = layer.partition("#")
+            layer, call = only(self._calls, name), int(number or 1) - 1
+        return np.concatenate([as_float64(tensors[call]) for tensors in self._calls[layer]])
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _recorded():
+        calls, original = {}, keras.layers.Layer.__call__
+
+        def call(layer, *arguments, **keywords):
+            outputs = original(layer, *arguments, **keywords)
+            if hasattr(outputs, "shape"):
+                calls.setdefault(layer, []).append(outputs)
+            return outputs
+
+        keras.layers.Layer.__call__ = call
+        try:
+            yield calls
+        finally:
+            keras.layers.Layer.__call__ = original
+
+
+def only(layers, name):
+    """The one layer of that name."""
+    (layer,) = (layer for layer in layers if layer.name == name)
+    return layer
+
+
+class Subject:
+    """A model of the catalogue with its data."""
+
+    def __init__(self, case):
+        self.case = case
+        keras.utils.set_random_seed(0)
+        rng = np.random.default_rng(0)
+        keras.config.set_dtype_policy(case.policy)
+        self.model = case.make()
+        for layer in self.layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                randomize(layer, rng)
+        make = case.inputs or self._normal
+        self.x = make(rng, case.examples)
+        self.y = keras.tree.map_structure(
+            lambda output: rng.normal(size=output.shape).astype("float32"), self._outputs()
+        )
+        self.model.compile(keras.optimizers.SGD(0.01), self._losses(), run_eagerly=case.run_eagerly)
+        self.rows = case.rows(self.model) if callable(case.rows) else case.rows
+
+    def _normal(self, rng, n):
+        sequential = isinstance(self.model, keras.Sequential)
+        return keras.tree.map_structure(
+            lambda tensor: rng.normal(size=(n, *tensor.shape[1:])).astype("float32"),
+            self.model.inputs[0] if sequential else self.model.input,
+        )
+
+    def _losses(self):
+        return keras.tree.map_structure(lambda _: "mse", self.y)
+
+    def _outputs(self):
+        with self.put_back():
+            parts = [self.model(batch, training=False) for batch in self.batches()]
+        return keras.tree.map_structure(lambda *t: np.concatenate(list(map(as_float64, t))), *parts)
+
+    def batches(self):
+        return list(map(self._part, range(0, self.case.examples, self.case.batch)))
+
+    def labelled(self):
+        """Batches with labels."""
+        starts = range(0, self.case.examples, self.case.batch)
+        return zip(self.batches(), [self._part(start, self.y) for start in starts], strict=True)
+
+    def _part(self, start, of=None):
+        part = slice(start, start + self.case.batch)
+        return keras.tree.map_structure(lambda array: array[part], self.x if of is None else of)
+
+    def layers(self):
+        return list(self.model._flatten_layers())
+
+    def variables(self):
+        """Everything that a model, its optimizer and its metrics could change."""
+        own = list(self.model.variables)
+        if self.model.compiled:
+            own += [*self.model.metrics_variables, *self.model.optimizer.variables]
+        # Of which Keras says nothing in a model's variables.
+        states = [getattr(layer, "states", None) for layer in self.layers()]
+        return own + [state for state in keras.tree.flatten(states) if state is not None]
+
+    def values(self):
+        return [(variable, as_float64(variable).copy()) for variable in self.variables()]
+
+    @contextlib.contextmanager
+    def put_back(self):
+        before = [(variable, ops.copy(variable.value)) for variable in self.variables()]
+        yield
+        for variable, value in before:
+            variable.assign(value)
+
+    def kernels(self):
+        """The weights before each activation that has any, by its row's name."""
+        found = {}
+        for name, row in self.rows.items():
+            layer = name.rsplit("/", 1)[-1] if row.weights == "" else row.weights
+            if layer is not None:
+                layer = only(self.layers(), layer) if isinstance(layer, str) else layer
+                found[name] = [weight for weight in layer.weights if len(weight.shape) >= 2]
+                assert found[name], f"{layer.name} has no kernel"
+        return found
+
+    def gradients(self, kernels, x, y):
+        """Mean absolute gradients of a batch's loss, by the backend's own means."""
+
+        def loss():
+            pairs = keras.tree.flatten(self.model(x, training=True)), keras.tree.flatten(y)
+            errors = [
+                ops.cast(output, "float32") - ops.convert_to_tensor(label)
+                for output, label in zip(*pairs, strict=True)
+            ]
+            return sum(ops.mean(ops.square(error)) for error in errors)
+
+        variables = list({id(v): v for group in kernels.values() for v in group}.values())
+        found = dict(zip(map(id, variables), gradients_of(loss, variables), strict=True))
+        if BACKEND == "jax":
+            self._advance(x)
+        return [
+            np.concatenate([np.abs(found[id(v)]).ravel() for v in group]).mean()
+            for group in kernels.values()
+        ]
+
+    def _advance(self, x):
+        """What Keras carries from a batch to the next on JAX: no state of a recurrent layer."""
+        model = self.model
+        variables = model.trainable_variables, model.non_trainable_variables
+        _, updated = model.stateless_call(*variables, x, training=True)
+        for variable, value in zip(variables[1], updated, strict=True):
+            variable.assign(value)
+
+    def measure(self, model=None):
+        return measure(
+            model or self.model,
+            self.x,
+            layers=self.case.layers,
+            batch_size=self.case.batch,
+            channel_axis=self.case.channel_axis,
+        )
+
+
+def gradients_of(loss, variables):
+    """As a training would take them; changes what a forward pass changes; NaN for integers."""
+    taken = [variable for variable in variables if "float" in variable.dtype]
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            value = loss()
+        found = tape.gradient(value, [variable.value for variable in taken])
+    elif BACKEND == "torch":
+        import torch
+
+        values = [variable.value.requires_grad_() for variable in taken]
+        found = torch.autograd.grad(loss(), values) if values else []
+    else:
+        found = gradients(loss, [], taken) if taken else []
+    found = {id(v): as_float64(gradient) for v, gradient in zip(taken, found, strict=True)}
+    return [found.get(id(variable), np.array(np.nan)) for variable in variables]
