@@ -62,7 +62,7 @@ class Torch(Backend):
             for variable in model.variables
             if variable.value.is_floating_point()
         ]
-        with torch.enable_grad(), _Assigning(copies) as scope:
+        with torch.enable_grad(), _Assigning(copies, collect_losses=True) as scope:
             scalar, others, targets = function(lambda x: x)
             flat = [
                 scope.get_current_value(target) if isinstance(target, keras.Variable) else target

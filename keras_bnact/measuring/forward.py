@@ -191,11 +191,11 @@ class _Program:
         def sites(batch):
             with backend.model_dtypes(), watch.recording() as recording:
                 forward(reference(), signature.nested(batch), training=False)
+            if has_own_code(reference()):
+                recording.unseen[type(reference()).__name__] = OWN_CODE
             found = find(recording, training=False)
             chosen = select(found, layers)
             self.left_out = left_out(recording, found, chosen, by_default=layers is None)
-            if has_own_code(reference()):
-                self.left_out[type(reference()).__name__] = OWN_CODE
             chosen = [with_channel_axis(site, channel_axis) for site in chosen]
             self.layers = _lay_out(chosen, histograms)
             return chosen

@@ -114,9 +114,10 @@ def measure_gradients(
     """Inputs and gradients of a model's layers, as training would see them, changing nothing.
 
     For each batch: the forward pass in training mode, and the gradients of the compiled loss,
-    averaged over the batch, without weight penalties and activity regularizers. Absolute values
-    are averaged over all elements of a batch, and then over the batches. Moving statistics,
-    random seeds and metrics are put back afterwards, also on an error. Layers that are not
+    averaged over the batch, and of what layers add by `add_loss`, without weight penalties and
+    activity regularizers. Absolute values are averaged over all elements of a batch, and then over
+    the batches. What training carries from batch to batch, moving statistics, random seeds and
+    metrics, is put back afterwards, also on an error. Layers that are not
     trainable have gradients as well. Where the loss does not depend on a layer they are NaN, and 0
     on JAX, which does not tell the two.
 

@@ -115,9 +115,12 @@ class Signature:
     @classmethod
     def of(cls, batch: Any) -> "Signature":
         numbers = itertools.count()
-        nesting = keras.tree.map_structure(lambda x: None if x is None else next(numbers), batch)
-        arrays = (leaf for leaf in keras.tree.flatten(batch) if leaf is not None)
-        return cls([Spec.of(array) for array in arrays], nesting)
+        leaves = keras.tree.flatten(batch)
+        # Not `map_structure`, which takes a dict in another order than `flatten` on PyTorch.
+        nesting = keras.tree.pack_sequence_as(
+            batch, [None if leaf is None else next(numbers) for leaf in leaves]
+        )
+        return cls([Spec.of(leaf) for leaf in leaves if leaf is not None], nesting)
 
     @property
     def kind(self) -> str:

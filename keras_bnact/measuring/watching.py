@@ -49,7 +49,7 @@ class Call:
         layer: The layer or operation.
         path: The layers around it, from the outside, and itself.
         activation: The function, or the layer where that is an activation; None for others.
-        inputs, outputs: The first argument, and what came back.
+        inputs, outputs: The first argument, and what came back, or one tensor of that.
         tensors: All tensors among the arguments.
         training: The argument of that name, or None.
     """
@@ -222,14 +222,15 @@ class Watch:
             else:
                 keywords = keywords | {next(iter(keywords)): inputs}
         outputs = function(*arguments, **keywords)
-        if hasattr(outputs, "shape"):
-            if len(outputs.shape) < 2 or not hasattr(inputs, "shape"):
-                activation = None
-            tensors = keras.tree.flatten([arguments, keywords])
-            tensors = tuple(tensor for tensor in tensors if hasattr(tensor, "shape"))
-            training = keywords.get("training")
-            call = Call(layer, path, activation, inputs, outputs, tensors, training)
-            recording.calls.append(call)
+        if len(getattr(outputs, "shape", ())) < 2 or not hasattr(inputs, "shape"):
+            activation = None
+        tensors = keras.tree.flatten([arguments, keywords])
+        tensors = tuple(tensor for tensor in tensors if hasattr(tensor, "shape"))
+        training = keywords.get("training")
+        for output in keras.tree.flatten(outputs):
+            if hasattr(output, "shape"):
+                call = Call(layer, path, activation, inputs, output, tensors, training)
+                recording.calls.append(call)
         return outputs
 
     def _is_seen(self, recording, path) -> bool:
@@ -271,7 +272,8 @@ def is_traced(function: Callable) -> bool:
 
 def has_own_code(layer: keras.Operation) -> bool:
     """Whether what a layer or model calls is neither Keras' code nor ours."""
-    return type(layer).call.__module__.split(".")[0] not in ("keras", "keras_bnact")
+    function = layer.function if isinstance(layer, keras.layers.Lambda) else type(layer).call
+    return getattr(function, "__module__", "").split(".")[0] not in ("keras", "keras_bnact")
 
 
 def activation_of(operation: keras.Operation) -> Callable | None:

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-MODULES = ("layers", "forms", "applications")
+MODULES = ("layers", "forms", "keras_examples", "applications")
 SYMMETRIC = (-1.0, 1.0)
 # How many examples, in batches of how many: the last one is uneven.
 EXAMPLES, BATCH = 13, 5
@@ -63,6 +63,7 @@ class Case:
         deep: Whether rounding adds up over many layers.
         refused: By check, or check and backend, in what words it is refused, which a regular
             expression finds.
+        replicas_differ: Why two replicas rightly give other figures than one device.
         slow: Whether it takes long.
     """
 
@@ -79,6 +80,7 @@ class Case:
     run_eagerly: bool = False
     deep: bool = False
     refused: Mapping[Any, str] = dataclasses.field(default_factory=dict)
+    replicas_differ: str = ""
     slow: bool = False
 
 

@@ -1,6 +1,7 @@
 """A model of the catalogue with its data, and what it should give by other means than `measure`."""
 
 import contextlib
+import inspect
 
 import keras
 import numpy as np
@@ -13,6 +14,24 @@ from keras_bnact import measure
 BACKEND = keras.backend.backend()
 
 
+@contextlib.contextmanager
+def put_back(variables):
+    before = [(variable, ops.copy(variable.value)) for variable in variables]
+    yield
+    for variable, value in before:
+        variable.assign(value)
+
+
+def training_argument(model, training):
+    """For a `call` that takes it."""
+    takes = "training" in inspect.signature(model.call).parameters
+    return {"training": training} if takes else {}
+
+
+def forward(model, x, training):
+    return model(x, **training_argument(model, training))
+
+
 class Outputs:
     """What every layer gives at inference, called eagerly, by the layer or its name.
 
@@ -23,10 +42,8 @@ class Outputs:
     def __init__(self, subject):
         self._calls = {}
         for batch in subject.batches():
-            # Keras carries no state of a recurrent layer from a batch to the next on JAX.
-            alone = subject.put_back() if BACKEND == "jax" else contextlib.nullcontext()
-            with alone, self._recorded() as calls:
-                subject.model(batch, training=False)
+            with subject.batch(), self._recorded() as calls:
+                forward(subject.model, batch, False)
             for layer, tensors in calls.items():
                 self._calls.setdefault(layer, []).append(tensors)
 
@@ -94,7 +111,7 @@ class Subject:
 
     def _outputs(self):
         with self.put_back():
-            parts = [self.model(batch, training=False) for batch in self.batches()]
+            parts = [forward(self.model, batch, False) for batch in self.batches()]
         return keras.tree.map_structure(lambda *t: np.concatenate(list(map(as_float64, t))), *parts)
 
     def batches(self):
@@ -118,18 +135,22 @@ class Subject:
         if self.model.compiled:
             own += [*self.model.metrics_variables, *self.model.optimizer.variables]
         # Of which Keras says nothing in a model's variables.
-        states = [getattr(layer, "states", None) for layer in self.layers()]
-        return own + [state for state in keras.tree.flatten(states) if state is not None]
+        return own + self._states()
+
+    def _states(self):
+        """Of recurrent layers."""
+        states = keras.tree.flatten([getattr(layer, "states", None) for layer in self.layers()])
+        return [state for state in states if state is not None]
 
     def values(self):
         return [(variable, as_float64(variable).copy()) for variable in self.variables()]
 
-    @contextlib.contextmanager
     def put_back(self):
-        before = [(variable, ops.copy(variable.value)) for variable in self.variables()]
-        yield
-        for variable, value in before:
-            variable.assign(value)
+        return put_back(self.variables())
+
+    def batch(self):
+        """What a batch does to the states of recurrent layers is put back where Keras has it so."""
+        return put_back(self._states()) if BACKEND == "jax" else contextlib.nullcontext()
 
     def kernels(self):
         """The weights before each activation that has any, by its row's name."""
@@ -146,12 +167,13 @@ class Subject:
         """Mean absolute gradients of a batch's loss, by the backend's own means."""
 
         def loss():
-            pairs = keras.tree.flatten(self.model(x, training=True)), keras.tree.flatten(y)
+            pairs = keras.tree.flatten(forward(self.model, x, True)), keras.tree.flatten(y)
             errors = [
                 ops.cast(output, "float32") - ops.convert_to_tensor(label)
                 for output, label in zip(*pairs, strict=True)
             ]
-            return sum(ops.mean(ops.square(error)) for error in errors)
+            # No case has weight penalties, which `measure_gradients` leaves out.
+            return sum([*(ops.mean(ops.square(error)) for error in errors), *self.model.losses])
 
         variables = list({id(v): v for group in kernels.values() for v in group}.values())
         found = dict(zip(map(id, variables), gradients_of(loss, variables), strict=True))
@@ -163,10 +185,10 @@ class Subject:
         ]
 
     def _advance(self, x):
-        """What Keras carries from a batch to the next on JAX: no state of a recurrent layer."""
+        """Assigns what Keras carries from a batch to the next on JAX."""
         model = self.model
         variables = model.trainable_variables, model.non_trainable_variables
-        _, updated = model.stateless_call(*variables, x, training=True)
+        _, updated = model.stateless_call(*variables, x, **training_argument(model, True))
         for variable, value in zip(variables[1], updated, strict=True):
             variable.assign(value)
 
