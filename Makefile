@@ -8,7 +8,7 @@ DATA ?= --dataset=cifar100
 RUNS ?= runs
 WORKERS ?= 2
 
-.PHONY: quickstart reproduce-small reproduce-long initial-weights test test-backends test-jax \
+.PHONY: quickstart reproduce-small reproduce-long initial-weights asymmetry test test-backends test-jax \
 	test-torch test-oldest test-slow test-ray \
 	conformance lint clean
 
@@ -49,6 +49,21 @@ initial-weights: $(VENV)/installed
 			[ $$failed -le 1 ] || exit $$failed; \
 		done; \
 		$(BIN)/python -m analysis.run --runs=$$runs --out=$$runs-report || exit $$?; \
+	done; \
+	exit $$failed
+
+# An hour and a half on two cores: activations that are asymmetric from the start.
+asymmetry: $(VENV)/installed
+	@failed=0; \
+	for activation in tanh shifted_tanh penalized_tanh; do \
+		for order in swap convention; do \
+			printf '\n%s, %s\n' $$activation $$order; \
+			$(BIN)/python -m train.sweep \
+				--flagfile=train/flagfiles/small/vgg16_11_tanh_$$order.flags $(DATA) \
+				--activation=$$activation --workers=$(WORKERS) \
+				--sweep_dir=$(RUNS)/asymmetry/$$activation-$$order || failed=$$?; \
+			[ $$failed -le 1 ] || exit $$failed; \
+		done; \
 	done; \
 	exit $$failed
 

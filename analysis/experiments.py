@@ -59,7 +59,8 @@ class Experiment:
     @property
     def name(self) -> str:
         """In full: `VGG16_11 Tanh, Swap`."""
-        return f"{self.network} {ACTIVATIONS[self.activation]}, {self.label}"
+        activation = ACTIVATIONS.get(self.activation, self.activation)
+        return f"{self.network} {activation}, {self.label}"
 
     def fits(self, run: Run) -> bool:
         """Whether a run is one of this model, on whatever scale."""

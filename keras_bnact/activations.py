@@ -1,11 +1,18 @@
 """Bounded activation functions and their bounds.
 
-| name         | formula                    | bounds          |
-| ---          | ---                        | ---             |
-| `tanh`       | `tanh(x)`                  | -1, 1           |
-| `lecun_tanh` | `1.7159 * tanh(2 * x / 3)` | -1.7159, 1.7159 |
-| `softsign`   | `x / (1 + abs(x))`         | -1, 1           |
-| `relu`       | `max(x, 0)`                | none            |
+| name             | formula                         | bounds          |
+| ---              | ---                             | ---             |
+| `tanh`           | `tanh(x)`                       | -1, 1           |
+| `lecun_tanh`     | `1.7159 * tanh(2 * x / 3)`      | -1.7159, 1.7159 |
+| `softsign`       | `x / (1 + abs(x))`              | -1, 1           |
+| `hard_tanh`      | `min(max(x, -1), 1)`            | -1, 1           |
+| `arctan`         | `arctan(x)`                     | -pi/2, pi/2     |
+| `erf`            | `erf(x)`                        | -1, 1           |
+| `shifted_tanh`   | `tanh(x - 1)`                   | -1, 1           |
+| `penalized_tanh` | `tanh(x)`, a quarter below zero | -0.25, 1        |
+| `relu`           | `max(x, 0)`                     | none            |
+
+The shifted and the penalized one are asymmetric from the start.
 
 The bounds of an activation are its asymptotes, the lower and the upper one.
 """
@@ -19,6 +26,8 @@ import keras
 from keras import ops
 
 LECUN_TANH_SCALE = 1.7159
+TANH_SHIFT = 1.0
+TANH_PENALTY = 0.25
 
 
 def tanh(x: Any) -> Any:
@@ -79,6 +88,108 @@ def softsign(x: Any) -> Any:
     return ops.softsign(x)
 
 
+def hard_tanh(x: Any) -> Any:
+    """Piecewise linear tangent, `min(max(x, -1), 1)`, in [-1, 1]: reaches its bounds.
+
+    Args:
+        x: Tensor of any shape and float dtype.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
+
+    Example:
+
+    >>> from keras_bnact import activations
+    >>> float(activations.hard_tanh(3.0))
+    1.0
+
+    Reference: Collobert, "Large scale machine learning" (2004).
+    """
+    return ops.hard_tanh(x)
+
+
+def arctan(x: Any) -> Any:
+    """Inverse tangent, `arctan(x)`, in (-pi/2, pi/2): approaches its bound as `1 / x`.
+
+    Args:
+        x: Tensor of any shape and float dtype.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
+
+    Example:
+
+    >>> from keras_bnact import activations
+    >>> round(float(activations.arctan(1.0)), 4)
+    0.7854
+    """
+    return ops.arctan(x)
+
+
+def erf(x: Any) -> Any:
+    """Error function, `2 / sqrt(pi)` times the integral of `exp(-t ** 2)` from 0 to `x`.
+
+    In (-1, 1); of the smooth ones here it approaches its bounds the fastest.
+
+    Args:
+        x: Tensor of any shape and float dtype.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
+
+    Example:
+
+    >>> from keras_bnact import activations
+    >>> round(float(activations.erf(1.0)), 4)
+    0.8427
+    """
+    return ops.erf(x)
+
+
+def shifted_tanh(x: Any) -> Any:
+    """A tangent that is asymmetric from the start, `tanh(x - 1)`, in (-1, 1).
+
+    What it gives for inputs around zero is nearer its lower bound, as in a channel that has
+    saturated there. A bias of 1 before it undoes that: weight layers learn theirs, from 0 on.
+
+    Args:
+        x: Tensor of any shape and float dtype.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
+
+    Example:
+
+    >>> from keras_bnact import activations
+    >>> float(activations.shifted_tanh(1.0))
+    0.0
+
+    Reference: after Kim et al., "Tanh Works Better with Asymmetry" (2023). The shift is ours.
+    """
+    return ops.tanh(x - TANH_SHIFT)
+
+
+def penalized_tanh(x: Any) -> Any:
+    """`tanh(x)` above zero and `0.25 * tanh(x)` below, in (-0.25, 1).
+
+    Args:
+        x: Tensor of any shape and float dtype.
+
+    Returns:
+        A tensor of the shape and dtype of `x`.
+
+    Example:
+
+    >>> from keras_bnact import activations
+    >>> round(float(activations.penalized_tanh(-100.0)), 4)
+    -0.25
+
+    Reference: Xu et al., "Revise Saturated Activation Functions" (2016).
+    """
+    y = ops.tanh(x)
+    return ops.maximum(y, TANH_PENALTY * y)
+
+
 def relu(x: Any) -> Any:
     """Rectified linear unit, `max(x, 0)`: the paper's unbounded point of comparison.
 
@@ -97,23 +208,31 @@ def relu(x: Any) -> Any:
     return ops.relu(x)
 
 
-_FUNCTIONS: dict[str, Callable] = {
-    "tanh": tanh,
-    "lecun_tanh": lecun_tanh,
-    "softsign": softsign,
-    "relu": relu,
-}
 Bounds = tuple[float, float]
 
+_FUNCTIONS: dict[str, Callable] = {
+    function.__name__: function
+    for function in [
+        *(tanh, lecun_tanh, softsign, hard_tanh, arctan, erf, shifted_tanh, penalized_tanh),
+        relu,
+    ]
+}
 _BOUNDS: dict[str, Bounds | None] = {
     "tanh": (-1.0, 1.0),
     "lecun_tanh": (-LECUN_TANH_SCALE, LECUN_TANH_SCALE),
     "softsign": (-1.0, 1.0),
+    "hard_tanh": (-1.0, 1.0),
+    "arctan": (-math.pi / 2, math.pi / 2),
+    "erf": (-1.0, 1.0),
+    "shifted_tanh": (-1.0, 1.0),
+    "penalized_tanh": (-TANH_PENALTY, 1.0),
     "relu": None,
 }
 # Of functions that Keras and its backends have under these names.
 _BACKENDS = ("keras", "tensorflow", "jax", "torch")
 _THEIR_BOUNDS: dict[str, Bounds | None] = {
+    "arctan": _BOUNDS["arctan"],
+    "atan": _BOUNDS["arctan"],
     "erf": (-1.0, 1.0),
     "hard_sigmoid": (0.0, 1.0),
     "hard_tanh": (-1.0, 1.0),
@@ -135,8 +254,8 @@ def names() -> tuple[str, ...]:
     Example:
 
     >>> from keras_bnact import activations
-    >>> activations.names()[:4]
-    ('tanh', 'lecun_tanh', 'softsign', 'relu')
+    >>> activations.names()[:3]
+    ('tanh', 'lecun_tanh', 'softsign')
     """
     return tuple(_FUNCTIONS)
 
@@ -179,7 +298,8 @@ def bounds(activation: Any) -> Bounds | None:
         activation: A name, a function, or a layer: its `activation` counts. Known are ours and
             the registered ones, and, of Keras and its backends (`keras.activations`,
             `keras.ops`, `tf.nn`, `jax.nn`, `torch`), those named `tanh`, `hard_tanh`,
-            `softsign`, `soft_sign`, `erf`, `sigmoid`, `hard_sigmoid`, `sparse_sigmoid` and `relu`.
+            `softsign`, `soft_sign`, `arctan`, `atan`, `erf`, `sigmoid`, `hard_sigmoid`,
+            `sparse_sigmoid` and `relu`.
 
     Returns:
         The lower and the upper one; None for an activation that is known to be unbounded.

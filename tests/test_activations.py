@@ -4,6 +4,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import scipy.special
 from keras import ops
 
 from keras_bnact import activations
@@ -14,12 +15,22 @@ ORACLES = {
     "tanh": np.tanh,
     "lecun_tanh": lambda x: 1.7159 * np.tanh(2.0 * x / 3.0),
     "softsign": lambda x: x / (1.0 + np.abs(x)),
+    "hard_tanh": lambda x: np.clip(x, -1.0, 1.0),
+    "arctan": np.arctan,
+    "erf": scipy.special.erf,
+    "shifted_tanh": lambda x: np.tanh(x - 1.0),
+    "penalized_tanh": lambda x: np.where(x > 0, np.tanh(x), 0.25 * np.tanh(x)),
     "relu": lambda x: np.maximum(x, 0.0),
 }
 BOUNDS = {
     "tanh": (-1.0, 1.0),
     "lecun_tanh": (-1.7159, 1.7159),
     "softsign": (-1.0, 1.0),
+    "hard_tanh": (-1.0, 1.0),
+    "arctan": (-np.pi / 2, np.pi / 2),
+    "erf": (-1.0, 1.0),
+    "shifted_tanh": (-1.0, 1.0),
+    "penalized_tanh": (-0.25, 1.0),
     "relu": None,
 }
 # Bounded functions of Keras, of its operations and of its backend.
@@ -52,6 +63,10 @@ def test_values_match_numpy(name):
     np.testing.assert_allclose(outputs, ORACLES[name](X), rtol=1e-6, atol=1e-6)
 
 
+def test_oracles_are_of_all_there_are():
+    assert tuple(ORACLES) == activations.names()
+
+
 @pytest.mark.parametrize("name", ORACLES)
 def test_bound_of_name_function_and_layer(name):
     expected = BOUNDS[name]
@@ -62,7 +77,7 @@ def test_bound_of_name_function_and_layer(name):
     assert activations.bounds(keras.layers.Dense(2, activation=function)) == expected
 
 
-@pytest.mark.parametrize("name", [*ORACLES, *THEIRS])
+@pytest.mark.parametrize("name", list(ORACLES | THEIRS))
 def test_bounds_are_the_asymptotes(name):
     functions = [activations.get(name)] if name in ORACLES else []
     functions += [getattr(of, name) for of in (keras.activations, ops) if hasattr(of, name)]

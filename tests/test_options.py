@@ -64,6 +64,8 @@ MISTAKES = [
     (["--dataset=cifar"], "--dataset=cifar.*digits.*imagenet2012.*did you mean cifar10?"),
     (["--model=vgg16_7"], "--model=vgg16_7.*mobilenet.*did you mean vgg16"),
     (["--activation=softsing"], "softsing.*lecun_tanh.*did you mean softsign?"),
+    (["--activation=no_such_module:f"], "activation=no_such_module:f.*no module no_such_module in"),
+    (["--activation=a b:c"], "activation=a b:c: give tanh .*MODULE:FUNCTION"),
     (["--order=swapped"], "swapped.*convention.*did you mean swap?"),
     (["--epochs=0"], "epochs=0.*at least 1"),
     (["--epochs=2.5"], "epochs=2.5.*whole number"),

@@ -100,6 +100,7 @@ MAY_IMPORT = {
     "train/**/*.py": [
         "keras_bnact.BoundedBlock",
         "keras_bnact.Histogram",
+        "keras_bnact.activations",
         "keras_bnact.export_saved_model",
         "keras_bnact.measure",
         "keras_bnact.measure_gradients",

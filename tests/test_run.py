@@ -376,3 +376,38 @@ def test_another_backend_is_refused(train, tmp_path):
     assert process.returncode == 2
     assert "KERAS_BACKEND is torch" in process.stderr
     assert not (tmp_path / "run").exists()
+
+
+OWN = """
+from keras import ops
+from keras_bnact import activations
+
+@activations.register(bounds=(-1.0, 2.0))
+def lopsided(x):
+    return ops.tanh(x) + ops.sigmoid(x) * ops.tanh(ops.relu(x))
+
+def unknown(x):
+    return x
+"""
+
+
+def test_an_activation_of_ones_own(train, tmp_path):
+    (tmp_path / "own_functions.py").write_text(OWN)
+    run_dir = tmp_path / "run"
+
+    def run(function):
+        flags = [*SMALL, "--epochs=1", f"--activation=own_functions:{function}"]
+        return train(*flags, f"--run_dir={run_dir}", PYTHONPATH=str(tmp_path))
+
+    for function, expected in (("lopsidet", "did you mean lopsided"), ("unknown", "register")):
+        process = run(function)
+        assert process.returncode == 2
+        assert f"--activation=own_functions:{function}: " in process.stderr
+        assert expected in process.stderr
+        assert process.stderr.count("\n") == 1
+        assert not run_dir.exists()
+    assert run("lopsided").returncode == 0
+    rows = list(csv.DictReader((run_dir / "statistics.csv").read_text().splitlines()))
+    assert {(row["activation"], row["lower_bound"], row["upper_bound"]) for row in rows} == {
+        ("lopsided", "-1.0", "2.0")
+    }

@@ -1,6 +1,9 @@
-"""What a flag accepts: names, numbers in a range, epochs; and how it says so."""
+"""What a flag accepts: names, functions, numbers in a range, epochs; and how it says so."""
 
+import contextlib
+import importlib.util
 import math
+import os
 from collections.abc import Sequence
 
 from absl import flags
@@ -25,6 +28,26 @@ class Name(flags.ArgumentParser):
 
     def flag_type(self) -> str:
         return " | ".join(self.accepted)
+
+
+class NameOrFunction(Name):
+    """One of a few names, or a function of one's own as `MODULE:FUNCTION`."""
+
+    def parse(self, argument: str) -> str:
+        module, colon, function = argument.partition(":")
+        if not colon:
+            return super().parse(argument)
+        # Imported once the command runs, since it will import Keras.
+        names = [*module.split("."), function]
+        if not all(name.isidentifier() for name in names):
+            raise ValueError(f"give {self.flag_type()}.")
+        with contextlib.suppress(ModuleNotFoundError):
+            if importlib.util.find_spec(module):
+                return argument
+        raise ValueError(f"there is no module {module} in {os.getcwd()} or on PYTHONPATH.")
+
+    def flag_type(self) -> str:
+        return f"{super().flag_type()} | MODULE:FUNCTION"
 
 
 class Number(flags.ArgumentParser):

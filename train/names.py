@@ -3,7 +3,10 @@
 A test holds it equal to what the library has.
 """
 
-ACTIVATIONS = ("tanh", "lecun_tanh", "softsign", "relu")
+ACTIVATIONS = (
+    *("tanh", "lecun_tanh", "softsign", "hard_tanh", "arctan", "erf", "shifted_tanh"),
+    *("penalized_tanh", "relu"),
+)
 # Name on the command line: Keras' dtype policy.
 PRECISIONS = {
     "float32": "float32",

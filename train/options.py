@@ -14,7 +14,7 @@ from absl import flags
 
 from train import data, names
 from train.errors import UsageError, nearest
-from train.flag_types import Epochs, EpochsSerializer, Name, Number
+from train.flag_types import Epochs, EpochsSerializer, Name, NameOrFunction, Number
 
 # Where a run is and what becomes of an old one there, not what the run is.
 PLACE_FLAGS = ("run_dir", "overwrite")
@@ -77,7 +77,15 @@ def define() -> flags.FlagValues:
         "With it, epochs are judged by it and the test images are used once, at the end.",
     )
     name("model", "vgg16_11", names.MODELS, "Network; vgg16_n has n weight layers.")
-    name("activation", "tanh", names.ACTIVATIONS, "Activation of every block.")
+    flags.DEFINE(
+        NameOrFunction(names.ACTIVATIONS),
+        "activation",
+        "tanh",
+        "Activation of every block; a function of your own is one that "
+        "keras_bnact.activations.register has made known.",
+        values,
+        flags.ArgumentSerializer(),
+    )
     name(
         "order",
         "swap",

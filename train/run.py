@@ -55,7 +55,8 @@ def _run(arguments: Sequence[str]) -> int:
 def _path(flags: Any) -> Path:
     if flags.run_dir is not None:
         return Path(flags.run_dir)
-    name = f"{flags.dataset}-{flags.model}-{flags.activation}-{flags.order}-seed{flags.seed}"
+    activation = flags.activation.replace(":", ".")
+    name = f"{flags.dataset}-{flags.model}-{activation}-{flags.order}-seed{flags.seed}"
     return Path("runs", name)
 
 

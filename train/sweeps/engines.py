@@ -188,11 +188,17 @@ def execute(
     stopping = stopping or threading.Event()
     if stopping.is_set():
         return None
+    # Where a module with an activation of the user's own may be.
+    search_path = [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
     with open(log, "ab") as output:
         process = subprocess.Popen(
             [sys.executable, *COMMAND, *arguments],
             cwd=ROOT,
-            env={**os.environ, **(environment or {})},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(search_path),
+                **(environment or {}),
+            },
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

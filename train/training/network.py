@@ -1,13 +1,16 @@
 """The network that the flags name, its loss, and what it costs."""
 
+import importlib
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
-from keras_bnact import models
+from keras_bnact import activations, models
 from train import names
 from train.data.image_set import ImageSet
+from train.errors import UsageError, nearest
 
 # Forward passes that a step of training costs: the gradients by the inputs and by the weights are
 # one each.
@@ -22,7 +25,7 @@ def build(flags: Any, images: ImageSet, synchronized: bool = False) -> keras.Mod
     )
     return getattr(models, function)(
         **arguments,
-        activation=flags.activation,
+        activation=activation(flags.activation),
         order=flags.order,
         width=flags.width,
         classes=images.classes,
@@ -35,6 +38,29 @@ def build(flags: Any, images: ImageSet, synchronized: bool = False) -> keras.Mod
         synchronized=synchronized,
         preprocessing=standardisation,
     )
+
+
+def activation(name: str) -> str | Callable:
+    """The activation of a flag: a name, or the function that `MODULE:FUNCTION` stands for.
+
+    Raises:
+        UsageError: If the module has no such function, or its bounds are not known.
+    """
+    module_name, colon, function_name = name.partition(":")
+    if not colon:
+        return name
+    module = importlib.import_module(module_name)
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise UsageError(
+            f"--activation={name}: the module has no function {function_name}"
+            f"{nearest(function_name, vars(module))}"
+        )
+    try:
+        activations.bounds(function)
+    except ValueError as error:
+        raise UsageError(f"--activation={name}: {error}") from None
+    return function
 
 
 def set_loss(model: keras.Model, optimizer: keras.optimizers.Optimizer | None) -> None:
