@@ -20,7 +20,7 @@ def gradients(
 
     def scalar(*flat):
         own, values = flat[: len(tensors)], flat[len(tensors) :]
-        with keras.StatelessScope(zip(variables, values, strict=True)):
+        with keras.StatelessScope(zip(variables, values, strict=True), collect_losses=True):
             return function(*own)
 
     found = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
