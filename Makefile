@@ -72,8 +72,8 @@ test: $(VENV)/installed
 
 # TORCH names a build of PyTorch, such as one for the CPU alone.
 TORCH ?= torch
-BACKEND_TESTS := activations backends callbacks channel_axes conformance data gradients \
-	histograms layers keras_internals masks measuring models regularizers sites statistics
+BACKEND_TESTS := activations backends callbacks channel_axes conformance data folding gradients \
+	histograms layers keras_internals masks measuring models regularizers reorder sites statistics
 
 test-backends: test-jax test-torch
 

@@ -18,6 +18,7 @@ from keras_bnact import (
 from keras_bnact.export import export_saved_model
 from keras_bnact.layers import BoundedBlock
 from keras_bnact.measuring import Histogram, measure, measure_gradients
+from keras_bnact.rewriting import fold_batch_normalization, reorder
 
 __version__ = "0.1.0"
 
@@ -27,11 +28,13 @@ __all__ = [
     "activations",
     "callbacks",
     "export_saved_model",
+    "fold_batch_normalization",
     "layers",
     "measure",
     "measure_gradients",
     "models",
     "records",
     "regularizers",
+    "reorder",
     "statistics",
 ]

@@ -33,6 +33,13 @@ def functional(model: keras.layers.Layer) -> keras.layers.Layer:
     return getattr(model, "_functional", model)
 
 
+def nodes(model: keras.layers.Layer) -> list[Any]:
+    """The calls in a functional model's graph, each after those whose outputs it takes."""
+    return [
+        node for _, depth in sorted(model._nodes_by_depth.items(), reverse=True) for node in depth
+    ]
+
+
 def strategy(model: keras.Model) -> Any:
     """The `tf.distribute.Strategy` that a model was made under, on TensorFlow."""
     return model.distribute_strategy
@@ -76,6 +83,7 @@ def _check() -> None:
         ("looks up what it calls on the layer", _calls_are_looked_up),
         ("keeps the compiled loss", _loss_is_kept),
         ("keeps masks with tensors", _masks_are_kept),
+        ("tells how layers are connected", _connections_are_told),
     ):
         try:
             known = holds()
@@ -134,6 +142,19 @@ def _loss_is_kept() -> bool:
     before = compiled_loss(model)
     model.compile(loss="mse")
     return before is None and compiled_loss(model) is not None
+
+
+def _connections_are_told() -> bool:
+    model, dense = _model()
+    first, second = nodes(functional(model))
+    return (
+        first.is_input
+        and not first.input_tensors
+        and second.operation is dense
+        and second.input_tensors == first.outputs
+        and second.outputs == functional(model).outputs
+        and second.arguments.kwargs == {}
+    )
 
 
 def _masks_are_kept() -> bool:

@@ -7,18 +7,10 @@ from typing import Any
 import keras
 
 from keras_bnact import activations
+from keras_bnact._layer_kinds import ACTIVATION_LAYERS
 from keras_bnact.normalization import BatchNormalization
 
 ORDERS = ("swap", "convention", "nobn")
-# Keras' layers that are activations alone, ours among their subclasses.
-ACTIVATION_LAYERS = (
-    keras.layers.Activation,
-    keras.layers.ELU,
-    keras.layers.LeakyReLU,
-    keras.layers.PReLU,
-    keras.layers.ReLU,
-)
-
 _register = keras.saving.register_keras_serializable("keras_bnact")
 
 for _name in activations.names():
@@ -107,6 +99,85 @@ class Softsign(_NamedActivation):
     """
 
     function = staticmethod(activations.softsign)
+
+
+@_register
+class DynamicTanh(keras.layers.Layer):
+    """`gamma * tanh(alpha * x) + beta`, DyT: a bounded activation in the place of normalization.
+
+    `alpha` is one number, `gamma` and `beta` have one for each channel, and all are trained. It
+    takes the place of a LayerNormalization, of which it needs no statistics; what it computes is
+    the same in training and at inference. Its tanh is an activation that `keras_bnact.measure`
+    measures, under the layer's name.
+
+    Args:
+        axis: That of the channels. Default -1.
+        alpha_initializer: Initializer of `alpha`. Default: 0.5, as published.
+        gamma_initializer: Initializer of `gamma`. Default `"ones"`, as published.
+        beta_initializer: Initializer of `beta`. Default `"zeros"`, as published.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: Float tensor of rank 2 or more.
+
+    Returns:
+        A tensor of the shape of `inputs` in the layer's compute dtype.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_bnact.layers import DynamicTanh
+    >>> outputs = DynamicTanh()(np.ones((2, 3)))
+    >>> outputs.shape, round(float(outputs[0, 0]), 4)
+    (TensorShape([2, 3]), 0.4621)
+
+    Reference: "Transformers without Normalization" (CVPR 2025), equation 1 and algorithm 1.
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        alpha_initializer: Any = None,
+        gamma_initializer: Any = "ones",
+        beta_initializer: Any = "zeros",
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.axis = axis
+        if alpha_initializer is None:
+            alpha_initializer = keras.initializers.Constant(0.5)
+        self.alpha_initializer = keras.initializers.get(alpha_initializer)
+        self.gamma_initializer = keras.initializers.get(gamma_initializer)
+        self.beta_initializer = keras.initializers.get(beta_initializer)
+        # An attribute, and so one that is measured.
+        self.activation = activations.tanh
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        rank = len(input_shape)
+        if not -rank < self.axis < rank or self.axis == 0 or input_shape[self.axis] is None:
+            raise ValueError(
+                f"DynamicTanh has no channels along axis {self.axis} of inputs of shape "
+                f"{tuple(input_shape)}: give another `axis`, of known size."
+            )
+        channels = (input_shape[self.axis],)
+        self.alpha = self.add_weight(shape=(), initializer=self.alpha_initializer, name="alpha")
+        self.gamma = self.add_weight(channels, initializer=self.gamma_initializer, name="gamma")
+        self.beta = self.add_weight(channels, initializer=self.beta_initializer, name="beta")
+
+    def call(self, inputs: Any) -> Any:
+        shape = [1] * len(inputs.shape)
+        shape[self.axis] = -1
+        gamma, beta = (keras.ops.reshape(x, shape) for x in (self.gamma, self.beta))
+        return gamma * self.activation(self.alpha * inputs) + beta
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("alpha_initializer", "gamma_initializer", "beta_initializer")
+        initializers = {name: keras.initializers.serialize(getattr(self, name)) for name in names}
+        return {**super().get_config(), "axis": self.axis, **initializers}
 
 
 @_register
@@ -295,6 +366,7 @@ _STEPS = (
     keras.layers.UnitNormalization,
     keras.layers.Softmax,
     BoundedBlock,
+    DynamicTanh,
 )
 
 

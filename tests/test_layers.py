@@ -13,7 +13,7 @@ from oracle import as_float64
 
 import keras_bnact
 from keras_bnact import activations
-from keras_bnact.layers import BoundedBlock, LecunTanh, Softsign, Tanh
+from keras_bnact.layers import BoundedBlock, DynamicTanh, LecunTanh, Softsign, Tanh
 from keras_bnact.normalization import BatchNormalization
 from keras_bnact.regularizers import WeightDecay
 
@@ -500,3 +500,25 @@ def test_activation_layers_are_their_functions(layer, name, rng):
 
 def test_the_block_is_the_packages():
     assert keras_bnact.BoundedBlock is BoundedBlock
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_dynamic_tanh(axis, rng):
+    layer = DynamicTanh(axis=axis)
+    x = rng.normal(size=(2, 3, 4)).astype("float32")
+    np.testing.assert_allclose(as_float64(layer(x)), np.tanh(x / 2), atol=1e-6)
+    channels = x.shape[axis]
+    values = [np.float32(1.5), *rng.normal(size=(2, channels)).astype("float32")]
+    layer.set_weights(values)
+    alpha, gamma, beta = (value.astype("float64") for value in values)
+    by_channel = np.moveaxis(gamma * np.tanh(alpha * np.moveaxis(x, axis, -1)) + beta, -1, axis)
+    np.testing.assert_allclose(as_float64(layer(x)), by_channel, atol=1e-6)
+    again = DynamicTanh.from_config(layer.get_config())
+    again.build(x.shape)
+    assert [(w.name, w.shape) for w in again.weights] == [(w.name, w.shape) for w in layer.weights]
+    assert again.axis == axis
+
+
+def test_dynamic_tanh_has_no_channels_among_the_examples():
+    with pytest.raises(ValueError, match=r"along axis 0 of inputs of shape \(2, 3\): give another"):
+        DynamicTanh(axis=0)(np.ones((2, 3)))

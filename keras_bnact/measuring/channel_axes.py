@@ -5,11 +5,16 @@ from typing import Any
 
 import keras
 
-from keras_bnact.layers import ACTIVATION_LAYERS
-from keras_bnact.measuring.watching import TRANSPARENT, Call, activation_of
+from keras_bnact._layer_kinds import ACTIVATION_LAYERS, TRANSPARENT, activation_of
+from keras_bnact.layers import DynamicTanh
+from keras_bnact.measuring.watching import Call
 
-# Normalizations over the axis that they name.
-OVER_AN_AXIS = (keras.layers.BatchNormalization, keras.layers.GroupNormalization)
+# These have their channels along the axis that they name.
+OVER_AN_AXIS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    DynamicTanh,
+)
 # These take, or give, the channels last.
 CHANNELS_LAST = (
     keras.layers.Attention,

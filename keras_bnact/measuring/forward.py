@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_bnact import _backends, activations, statistics
+from keras_bnact._layer_kinds import has_own_code
 from keras_bnact.measuring.batches import batches, inputs, number_of_batches
 from keras_bnact.measuring.histograms import Histogram, checked
 from keras_bnact.measuring.layer_names import patterns
@@ -26,7 +27,7 @@ from keras_bnact.measuring.programs import (
 from keras_bnact.measuring.progress import Progress
 from keras_bnact.measuring.sites import Site, find, left_out, select, with_channel_axis
 from keras_bnact.measuring.sums import Elements, moments
-from keras_bnact.measuring.watching import OWN_CODE, Watch, has_own_code
+from keras_bnact.measuring.watching import OWN_CODE, Watch
 from keras_bnact.statistics import ChannelMoments, ModelStatistics
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import keras
 
 from keras_bnact import _keras_internals, activations
+from keras_bnact._layer_kinds import TRANSPARENT
 from keras_bnact.measuring.channel_axes import ChannelAxes
 from keras_bnact.measuring.layer_names import matches
-from keras_bnact.measuring.watching import TRANSPARENT, Call, Recording, path_name
+from keras_bnact.measuring.watching import Call, Recording, path_name
 
 DENSE_LAYERS = (keras.layers.Dense, keras.layers.EinsumDense)
 # Why these are left out.

@@ -9,7 +9,6 @@ of inputs are wrapped on the instances, and put back however the block ends; in 
 import contextlib
 import copy
 import dataclasses
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -17,22 +16,14 @@ from typing import Any
 import keras
 
 from keras_bnact import _keras_internals
-from keras_bnact.layers import ACTIVATION_LAYERS, BoundedBlock
-
-# Functions that are not what the paper means by an activation.
-LEFT_OUT = ("linear", "softmax", "log_softmax")
-# At inference they give what they take, so that what follows them follows it directly.
-TRANSPARENT = (
-    keras.layers.ActivityRegularization,
-    keras.layers.AlphaDropout,
-    keras.layers.Dropout,
-    keras.layers.GaussianDropout,
-    keras.layers.GaussianNoise,
-    keras.layers.Identity,
-    keras.layers.SpatialDropout1D,
-    keras.layers.SpatialDropout2D,
-    keras.layers.SpatialDropout3D,
+from keras_bnact._layer_kinds import (
+    ACTIVATION_LAYERS,
+    activation_of,
+    has_own_code,
+    is_left_out,
 )
+from keras_bnact.layers import BoundedBlock
+
 # What these call is called once for every time step.
 LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
 # Why what is called is not measured.
@@ -247,7 +238,7 @@ class Watch:
 
     def _is_activation(self, layer: keras.Operation) -> bool:
         known = isinstance(layer, ACTIVATION_LAYERS) or id(layer) in self._in_blocks
-        return known and not _left_out(getattr(layer, "activation", None))
+        return known and not is_left_out(getattr(layer, "activation", None))
 
     def _has_activation(self, layer: keras.layers.Layer) -> bool:
         """Whether the layer is no activation and calls one: a function, not another layer."""
@@ -256,7 +247,7 @@ class Watch:
             callable(function)
             and not isinstance(function, keras.layers.Layer)
             and not self._is_activation(layer)
-            and not _left_out(function)
+            and not is_left_out(function)
         )
 
 
@@ -268,25 +259,3 @@ def path_name(path: Iterable[keras.Operation]) -> str:
 def is_traced(function: Callable) -> bool:
     """Whether it is a program, of `tf.function` or `jax.jit`, that runs without its Python code."""
     return hasattr(function, "get_concrete_function") or hasattr(function, "lower")
-
-
-def has_own_code(layer: keras.Operation) -> bool:
-    """Whether what a layer or model calls is neither Keras' code nor ours."""
-    function = layer.function if isinstance(layer, keras.layers.Lambda) else type(layer).call
-    return getattr(function, "__module__", "").split(".")[0] not in ("keras", "keras_bnact")
-
-
-def activation_of(operation: keras.Operation) -> Callable | None:
-    """The function of `keras.activations` that an operation of a functional model is, or None."""
-    if isinstance(operation, keras.layers.Layer):
-        return None
-    kind = type(operation).__name__
-    # `HardTanh` is hard_tanh, and `ReLU` relu.
-    names = (re.sub(r"(?<!^)(?=[A-Z])", "_", kind).lower(), kind.lower())
-    functions = (getattr(keras.activations, name, None) for name in names)
-    function = next(filter(callable, functions), None)
-    return None if _left_out(function) else function
-
-
-def _left_out(activation: Any) -> bool:
-    return getattr(activation, "__name__", None) in LEFT_OUT

@@ -1,9 +1,11 @@
 """One model for each of Keras' weight layers and wrappers."""
 
 import keras
+import numpy as np
 from keras import layers
 
 from catalogue import Row, case, stack
+from keras_bnact.layers import DynamicTanh
 
 TANH = {"activation": "tanh", "name": "hidden"}
 NORMALIZED = {"hidden": Row(g="norm")}
@@ -230,6 +232,18 @@ def activation_layers():
         leaky,
         elu,
     )
+
+
+def inner_tanh(outputs):
+    alpha = np.float64(keras.ops.convert_to_numpy(outputs.layer("dyt").alpha))
+    return np.tanh(alpha * outputs["sum"])
+
+
+@case({"dyt": Row(a=inner_tanh, weights=None)})
+def dynamic_tanh():
+    inputs = keras.Input((4, 6))
+    x = layers.Add(name="sum")([inputs, layers.Dense(6)(inputs)])
+    return keras.Model(inputs, layers.Dense(2)(DynamicTanh(name="dyt")(x)))
 
 
 @case(NORMALIZED, inputs=lambda rng, n: rng.uniform(0, 255, (n, 8, 8, 3)).astype("float32"))

@@ -55,6 +55,10 @@ class Outputs:
             layer, call = only(self._calls, name), int(number or 1) - 1
         return np.concatenate([as_float64(tensors[call]) for tensors in self._calls[layer]])
 
+    def layer(self, name):
+        """The layer of a name, for its variables."""
+        return only(self._calls, name)
+
     @staticmethod
     @contextlib.contextmanager
     def _recorded():

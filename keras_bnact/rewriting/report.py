@@ -1,0 +1,35 @@
+"""What a model became, and what was left as it was."""
+
+from typing import NamedTuple
+
+import keras
+
+from keras_bnact.records import aligned
+
+
+class Rewritten(NamedTuple):
+    """A model that was made of another one; prints as what was changed, and what was not.
+
+    Attributes:
+        model: The new model, not compiled.
+        changed: What was done, by the name of the layer that it was done to; of one in a model
+            within the model with that model's name before it.
+        left: Why something was left as it is, by the name of the layer.
+
+    Example:
+
+    >>> import keras, keras_bnact
+    >>> layers = [keras.Input((8,)), keras.layers.Dense(4, name="hidden")]
+    >>> layers += [keras.layers.BatchNormalization(name="bn"), keras.layers.Activation("tanh")]
+    >>> print(keras_bnact.reorder(keras.Sequential(layers)))
+    changed   bn   hidden, bn, activation -> hidden, activation, bn
+    """
+
+    model: keras.Model
+    changed: dict[str, str]
+    left: dict[str, str]
+
+    def __str__(self) -> str:
+        rows = [["changed", name, what] for name, what in self.changed.items()]
+        rows += [["left", name, why] for name, why in self.left.items()]
+        return aligned(rows, text_columns=3)
