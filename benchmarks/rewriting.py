@@ -60,7 +60,8 @@ def _row(name: str, order: str) -> str:
     _randomize(model, generator)
     there = keras_bnact.reorder(model, others[order]).model
     # What the other order needs and this one has not is taken back.
-    use_bias = None if order == "swap" or with_tanh.layers[1].use_bias else False
+    added = any("bias added" in what for what in swapped.changed.values())
+    use_bias = False if added and order == "convention" else None
     back = keras_bnact.reorder(there, order, use_bias=use_bias).model
     folded, changed, left = keras_bnact.fold_batch_normalization(model)
     images = generator.normal(size=(IMAGES.value, SIDE.value, SIDE.value, 3)).astype("float32")

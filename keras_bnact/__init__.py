@@ -13,6 +13,7 @@ from keras_bnact import (
     models,
     records,
     regularizers,
+    reports,
     statistics,
 )
 from keras_bnact.export import export_saved_model
@@ -36,5 +37,6 @@ __all__ = [
     "records",
     "regularizers",
     "reorder",
+    "reports",
     "statistics",
 ]

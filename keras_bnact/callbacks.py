@@ -1,7 +1,9 @@
 """Callbacks that measure while `model.fit` trains."""
 
+import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence, Set
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,6 +14,11 @@ from keras_bnact.measuring.gradients import measure_gradients
 from keras_bnact.measuring.histograms import Histogram, checked
 from keras_bnact.measuring.layer_names import patterns
 from keras_bnact.measuring.programs import check_called
+from keras_bnact.reports.events import LayerEvents
+from keras_bnact.reports.page import check_installed, page
+
+# What pages and TensorBoard show of channels.
+CHANNELS = Histogram(channels="all", bins=25)
 
 # The logs' entries of which callbacks have said that they will write them, by what is trained.
 _ENTRIES: weakref.WeakKeyDictionary[keras.Model, set[str]] = weakref.WeakKeyDictionary()
@@ -70,9 +77,13 @@ class _EveryFewEpochs(keras.callbacks.Callback):
         if not self._entries or (epoch + 1) % self.every == 0:
             self.epochs[epoch] = measured = self._measure(self.steps)
             self._entries = self._named(measured)
+            self.note(epoch, measured)
         if logs is not None:
             self._refuse(self._entries.keys() & logs.keys())
             logs |= self._entries
+
+    def note(self, epoch: int, measured: Any) -> None:
+        """Called with what was measured at the end of an epoch, counted from 0."""
 
     def _named(self, measured: Any) -> dict[str, float]:
         return {self.prefix + name: x for name, x in measured.entries().items()}
@@ -106,6 +117,11 @@ class ActivationStatistics(_EveryFewEpochs):
         prefix: Put before each entry's name, for a second callback on other data. Default none.
         model: What to measure: a part of the model that is trained, such as a GAN's generator.
             Default: that model.
+        log_dir: Folder for TensorBoard events, such as one beside `train` and `validation` of
+            `keras.callbacks.TensorBoard`: scalars of each layer, true histograms of its
+            activation, and an image of its channels' distributions, as
+            `keras_bnact.reports.events.LayerEvents` writes them. They are of an epoch's number
+            from 0, as Keras' are. Needs TensorFlow and `keras_bnact[tensorboard]`. Default: none.
 
     Attributes:
         epochs: The `ModelStatistics` of each measured epoch, by its number from 0.
@@ -138,7 +154,12 @@ class ActivationStatistics(_EveryFewEpochs):
         prefix: str = "",
         model: keras.Model | None = None,
         channel_axis: int | None = None,
+        log_dir: str | os.PathLike | None = None,
     ):
+        histograms = checked(histograms)
+        if log_dir is not None:
+            histograms = (CHANNELS, *(one for one in histograms if one != CHANNELS))
+        self._events = None if log_dir is None else LayerEvents(log_dir)
         super().__init__(
             measure,
             data,
@@ -149,9 +170,71 @@ class ActivationStatistics(_EveryFewEpochs):
             model,
             channel_axis=channel_axis,
             layers=patterns(layers),
-            histograms=checked(histograms),
+            histograms=histograms,
             verbose=0,
         )
+
+    def note(self, epoch: int, measured: Any) -> None:
+        """Writes TensorBoard events."""
+        if self._events is not None:
+            self._events.write(epoch, measured)
+
+
+class StatisticsReport(ActivationStatistics):
+    """`ActivationStatistics`, and after every measured epoch a page of what they came to.
+
+    The page is one HTML file that needs no other and no network: findings in plain sentences
+    (`keras_bnact.reports.find` has their limits), saturation, skewness and sparsity by layer and
+    epoch, the distributions of the channels, and those that are most saturated and most skewed.
+    Needs `keras_bnact[report]`.
+
+    Args:
+        path: Of the file, in a folder that exists; it is written anew each time.
+        data: What to measure on, as in `keras_bnact.measure`; read anew each time.
+        **kwargs: As for `ActivationStatistics`.
+
+    Attributes:
+        epochs: The `ModelStatistics` of each measured epoch, by its number from 0.
+
+    Raises:
+        ValueError: For a folder that does not exist; and as `ActivationStatistics`.
+        ModuleNotFoundError: Without jinja2.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> import keras, keras_bnact
+    >>> import numpy as np
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, "tanh", name="hidden")])
+    >>> model.compile("sgd", "mse")
+    >>> x, y = np.random.rand(64, 8), np.random.rand(64, 4)
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "report.html")
+    >>> report = keras_bnact.callbacks.StatisticsReport(path, x)
+    >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=[report])
+    >>> "hidden" in path.read_text()
+    True
+    """
+
+    def __init__(self, path: str | os.PathLike, data: Any, **kwargs: Any):
+        self.path = Path(path)
+        if self.path.is_dir() or not self.path.parent.is_dir():
+            raise ValueError(
+                f"A report is written to a file in a folder that exists, such as report.html; got "
+                f"'{self.path}'."
+            )
+        # Before an epoch is trained for nothing.
+        check_installed()
+        histograms = (CHANNELS, *checked(kwargs.pop("histograms", ())))
+        super().__init__(data, histograms=histograms, **kwargs)
+
+    def note(self, epoch: int, measured: Any) -> None:
+        """Writes the page."""
+        super().note(epoch, measured)
+        records = {number + 1: past.records() for number, past in self.epochs.items()}
+        # Beside it, so that who reads the page never finds half of it.
+        beside = self.path.with_name(f".{self.path.name}.new")
+        beside.write_text(page(f"{self.measured.name}: layers", records, measured))
+        beside.replace(self.path)
 
 
 class GradientStatistics(_EveryFewEpochs):

@@ -140,6 +140,10 @@ class LayerHistogram:
     edges: np.ndarray
     counts: np.ndarray
 
+    def together(self) -> "LayerHistogram":
+        """One of all channels, of rows that have the same edges, as an activation's have."""
+        return LayerHistogram(self.of, None, self.edges[:1], self.counts.sum(axis=0, keepdims=True))
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class LayerStatistics:
@@ -216,10 +220,11 @@ class LayerStatistics:
         return f"LayerStatistics({self.name}: {values}, {len(self.channel_mean)} channels)"
 
 
-class ModelStatistics(records.ByName[LayerStatistics]):
+class ModelStatistics(records.Results[LayerStatistics]):
     """The `LayerStatistics` of a model, in the order of its forward pass; prints as a table.
 
-    Also found by name: `statistics["conv1"]`.
+    Also found by name: `statistics["conv1"]`. A notebook shows a table; `plot()` draws the layers,
+    and `to_frame()` gives a `pandas.DataFrame`.
 
     Args:
         layers: The layers.
@@ -236,6 +241,8 @@ class ModelStatistics(records.ByName[LayerStatistics]):
     layer   activation   bounds   saturation   skewness   sparsity   channels   constant
     toy     tanh          -1, 1       0.6667     1.7321     0.3333          1          0
     """
+
+    PLOTTED = STATISTICS
 
     def __init__(
         self, layers: Iterable[LayerStatistics] = (), left_out: Mapping[str, str] | None = None
@@ -286,12 +293,15 @@ class ModelStatistics(records.ByName[LayerStatistics]):
             for index, layer in enumerate(self)
         ]
 
-    def __str__(self) -> str:
+    def notes(self) -> list[str]:
+        """What was not measured, by reason."""
         names: dict[str, list[str]] = {}
         for name, reason in self.left_out.items():
             names.setdefault(reason, []).append(name)
-        unmeasured = [f"not measured: {', '.join(some)} ({why})" for why, some in names.items()]
-        return "\n".join([table(self.records()), *unmeasured])
+        return [f"not measured: {', '.join(some)} ({why})" for why, some in names.items()]
+
+    def __str__(self) -> str:
+        return "\n".join([table(self.records()), *self.notes()])
 
     __repr__ = __str__
 

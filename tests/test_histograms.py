@@ -82,3 +82,19 @@ def test_mistakes_with_histograms():
     ):
         with pytest.raises(ValueError, match=message):
             Histogram(**keywords)
+
+
+def test_all_channels_one_by_one_are_the_layer_together(rng):
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(5, "tanh"), layers.ReLU()])
+    x = rng.normal(size=(500, 8))
+    whole, each = (
+        measure(model, x, histograms=[Histogram(channels=channels, bins=30)])
+        for channels in (None, "all")
+    )
+    for one, other in zip(whole, each, strict=True):
+        assert other.histograms[0].channels == (0, 1, 2, 3, 4)
+        together = other.histograms[0].together()
+        np.testing.assert_array_equal(together.counts, one.histograms[0].counts)
+        np.testing.assert_array_equal(together.edges, one.histograms[0].edges)
+    with pytest.raises(ValueError, match="Channels are numbers, or 'all' one by one; got 'each'"):
+        Histogram(channels="each")

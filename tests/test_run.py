@@ -17,6 +17,7 @@ from test_options import MISTAKES
 
 from keras_bnact import measure, measure_gradients
 from train import native_messages, options, run
+from train.run_directory import RunDirectory
 from train.training import schedule
 
 MEASURED = ["--epochs=4", "--statistics_every=2"]
@@ -72,6 +73,7 @@ def test_run_directory_is_complete(finished):
         "saved_model",
         "statistics.csv",
         "summary.json",
+        "report.html",
         "tensorboard",
     }
     summary = json.loads((run_dir / "summary.json").read_text())
@@ -86,7 +88,44 @@ def test_run_directory_is_complete(finished):
     assert environment["keras"] == keras.__version__
     flags = options.parse([f"--flagfile={run_dir / 'flags.txt'}"])
     assert (flags.epochs, flags.width, flags.deterministic) == (4, 0.05, True)
-    assert list(run_dir.glob("tensorboard/train/events*"))
+
+
+def test_tensorboard_shows_the_history_the_layers_and_the_flags(finished):
+    import tensorflow as tf
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    run_dir, _ = finished
+
+    def reading(part):
+        return EventAccumulator(str(run_dir / "tensorboard" / part)).Reload()
+
+    def curve(part, tag):
+        return [
+            (event.step, pytest.approx(float(tf.make_ndarray(event.tensor_proto))))
+            for event in reading(part).Tensors(tag)
+        ]
+
+    for part, column in (("train", "loss"), ("test", "test_loss"), ("train", "learning_rate")):
+        rows = [(int(row["epoch"]), float(row[column])) for row in read_history(run_dir)]
+        assert rows == curve(part, f"epoch_{column.removeprefix('test_')}")
+    records = RunDirectory(run_dir, "").read_csv("statistics.csv")
+    of_layer = [(int(x["epoch"]), float(x["sparsity"])) for x in records if x["layer"] == "conv2"]
+    assert of_layer == curve("layers", "sparsity/conv2")
+    assert "activation/conv2" in reading("layers").Tags()["tensors"]
+    content = reading("").SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    told = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
+    assert told["activation"].string_value == "tanh"
+    assert told["width"].number_value == 0.05
+
+
+def test_the_page_is_of_all_measured_epochs(finished):
+    run_dir, _ = finished
+    page = (run_dir / "report.html").read_text()
+    records = RunDirectory(run_dir, "").read_csv("statistics.csv")
+    for record in records:
+        where = f"{record['layer']}, epoch {record['epoch']}"
+        assert f"{where}: sparsity {float(record['sparsity']):.3f}" in page
 
 
 def test_the_kept_models_answer_what_the_history_says(finished):

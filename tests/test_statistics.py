@@ -1,5 +1,7 @@
 """Figures of plain arrays: against NumPy and SciPy, and the properties of appendix A.10."""
 
+import sys
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -169,3 +171,30 @@ def test_nothing_cannot_be_measured():
         statistics.sparsity(np.zeros((0, 3)))
     with pytest.raises(ValueError, match=r"\(2,\).*\(3,\)"):
         statistics.describe([1.0, 2.0, 3.0], output=[1.0, 2.0])
+
+
+def test_a_notebook_shows_a_table_a_figure_and_a_frame(tmp_path, monkeypatch):
+    measured = statistics.ModelStatistics(
+        [
+            statistics.describe([0.0, 0.5, 1.0], name="<conv1>", activation="tanh"),
+            statistics.describe([-1.0, 0.5, 2.0], name="relu", bounds=None),
+        ],
+        {"other": "in a loop"},
+    )
+    shown = measured._repr_html_()
+    assert "<td>&lt;conv1&gt;</td>" in shown
+    assert "<td>0.5</td>" in shown
+    assert "not measured: other (in a loop)" in shown
+    frame = measured.to_frame()
+    assert [*frame.index] == ["<conv1>", "relu"]
+    assert frame.loc["<conv1>", "saturation"] == 0.5
+    figure = measured.plot()
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["saturation", "skewness", "sparsity"]
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [
+        layer.saturation for layer in measured
+    ]
+    figure.savefig(tmp_path / "layers.png")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pandas: pip install 'keras_bnact\[notebook\]'"):
+        measured.to_frame()

@@ -28,6 +28,7 @@ CHANNELS = "channels.npz"
 SUMMARY = "summary.json"
 MODEL = "model.keras"
 SAVED_MODEL = "saved_model"
+REPORT = "report.html"
 TENSORBOARD = "tensorboard"
 CHECKPOINT = "checkpoint.npz"
 NAMES = (
@@ -40,6 +41,7 @@ NAMES = (
     SUMMARY,
     MODEL,
     SAVED_MODEL,
+    REPORT,
     TENSORBOARD,
     CHECKPOINT,
 )

@@ -50,10 +50,11 @@ class LayerGradients:
     activation_gradient: float
 
 
-class ModelGradients(records.ByName[LayerGradients]):
+class ModelGradients(records.Results[LayerGradients]):
     """The `LayerGradients` of a model, in the order of its forward pass; prints as a table.
 
-    Also found by name: `gradients["conv1"]`.
+    Also found by name: `gradients["conv1"]`. A notebook shows a table; `plot()` draws the layers,
+    and `to_frame()` gives a `pandas.DataFrame`.
 
     Args:
         layers: The layers.
@@ -72,6 +73,9 @@ class ModelGradients(records.ByName[LayerGradients]):
     conv1   5.000e-01         1.000e-03             1.000e-06
     means of 10 batches of 128
     """
+
+    PLOTTED = GRADIENT_STATISTICS
+    SCALE = "log"
 
     def __init__(self, layers: Sequence[LayerGradients], batch_size: int, batches: int):
         super().__init__(layers)
@@ -99,7 +103,11 @@ class ModelGradients(records.ByName[LayerGradients]):
             for layer in self
         ]
         lines = records.aligned([["layer", *GRADIENT_STATISTICS], *rows], text_columns=1)
-        return f"{lines}\nmeans of {self.batches} batches of {self.batch_size}"
+        return "\n".join([lines, *self.notes()])
+
+    def notes(self) -> list[str]:
+        """What the figures are means of."""
+        return [f"means of {self.batches} batches of {self.batch_size}"]
 
     __repr__ = __str__
 

@@ -24,8 +24,8 @@ class Histogram:
 
     Args:
         layers: Names or patterns, as in `measure`. Default: all measured layers.
-        channels: The channel or channels to count one by one; None (default) for one histogram of
-            all.
+        channels: The channel or channels to count one by one, or `"all"`; None (default) for one
+            histogram of them together.
         of: `"activation"` (default), or `"output"` of the block.
         bins: Number of bins. Default 100.
 
@@ -42,7 +42,7 @@ class Histogram:
     """
 
     layers: str | Sequence[str] = "*"
-    channels: int | Sequence[int] | None = None
+    channels: int | Sequence[int] | str | None = None
     of: str = "activation"
     bins: int = 100
 
@@ -53,14 +53,21 @@ class Histogram:
             raise ValueError(f"A histogram has one bin or more; got {self.bins}.")
         # Hashable, so that what is compiled for it is found again.
         object.__setattr__(self, "layers", patterns(self.layers))
-        if self.channels is not None:
+        if isinstance(self.channels, str):
+            if self.channels != "all":
+                raise ValueError(
+                    f"Channels are numbers, or 'all' one by one; got {self.channels!r}."
+                )
+        elif self.channels is not None:
             some = self.channels if isinstance(self.channels, Iterable) else [self.channels]
             object.__setattr__(self, "channels", tuple(map(operator.index, some)))
         if self.channels == ():
             raise ValueError("Name the channels of a histogram, or give None for all in one.")
 
-    @property
-    def _channels(self) -> tuple[int, ...] | None:
+    def _chosen(self, channels: int) -> tuple[int, ...] | None:
+        """Those that are counted one by one, of a layer of so many."""
+        if self.channels == "all":
+            return tuple(range(channels))
         return cast(tuple[int, ...] | None, self.channels)
 
     def matches(self, name: str) -> bool:
@@ -69,7 +76,7 @@ class Histogram:
 
     def check(self, name: str, channels: int) -> None:
         """Refuses channels that the layer called `name` does not have."""
-        wrong = [channel for channel in self._channels or () if not 0 <= channel < channels]
+        wrong = [channel for channel in self._chosen(channels) or () if not 0 <= channel < channels]
         if wrong:
             raise ValueError(
                 f"Layer '{name}' has {channels} channels, 0 to {channels - 1}; a histogram is "
@@ -91,7 +98,9 @@ class Histogram:
             values = ops.reshape(output if self.of == "output" else x, (-1, 1))
         else:
             # Batch normalization maps the bins of a channel's activation to those of its output.
-            values = ops.take(ops.reshape(x, (-1, x.shape[-1])), self.channels, axis=-1)
+            values = ops.reshape(x, (-1, x.shape[-1]))
+            if self.channels != "all":
+                values = ops.take(values, self.channels, axis=-1)
         rows = values.shape[-1]
         position = ops.floor((ops.cast(values, "float32") - low) * (self.bins / (high - low)))
         # A last bin of each row for NaN, which is then left out.
@@ -127,8 +136,9 @@ class Histogram:
         if self.channels is None and self.of == "output":
             ends = affine[0] * minimum + affine[1], affine[0] * maximum + affine[1]
             minimum, maximum = np.minimum(*ends), np.maximum(*ends)
-        if self._channels is not None:
-            minimum, maximum = minimum[list(self._channels)], maximum[list(self._channels)]
+        channels = self._chosen(len(minimum))
+        if channels is not None:
+            minimum, maximum = minimum[list(channels)], maximum[list(channels)]
         low, high = np.float32(minimum.min()), np.float32(maximum.max())
         if not np.isfinite(high - low):
             return 0.0, 1.0
@@ -148,14 +158,15 @@ class Histogram:
         Returns:
             A `LayerHistogram`.
         """
+        channels = self._chosen(affine.shape[1])
         edges = np.linspace(low, high, self.bins + 1)
         edges = np.tile(edges, (len(counts), 1))
-        if self._channels is not None and self.of == "output":
-            slope, offset = (vector[list(self._channels), None] for vector in affine)
+        if channels is not None and self.of == "output":
+            slope, offset = (vector[list(channels), None] for vector in affine)
             edges = slope * edges + offset
             falling = slope[:, 0] < 0
             edges[falling], counts[falling] = edges[falling, ::-1], counts[falling, ::-1]
-        return LayerHistogram(self.of, self._channels, edges, counts)
+        return LayerHistogram(self.of, channels, edges, counts)
 
 
 def checked(histograms: Sequence[Histogram]) -> tuple[Histogram, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_bnact import export_saved_model, measure
+from keras_bnact.reports import page
 from keras_bnact.statistics import STATISTICS, ModelStatistics
 from train import backend, data, native_messages, run_directory
 from train.data.image_set import ImageSet
@@ -60,6 +61,7 @@ class Run:
         self.flags, self.images, self.loop = flags, images, loop
         self.checkpoint, self.directory = checkpoint, directory
         self.progress = checkpoint.progress
+        self.events = loop.events(directory)
         self.monitored = "validation" if images.validation else "test"
         # The epoch that was measured last, and what it came to.
         self._measured: tuple[int, ModelStatistics] | None = None
@@ -119,6 +121,8 @@ class Run:
         self.progress.add_epoch(row, trained - began, time.perf_counter() - began)
         self.checkpoint.save()
         self.progress.write(self.directory)
+        if self.events:
+            self.events.add_epoch(row)
         return row
 
     def finish(self) -> dict[str, Any]:
@@ -159,4 +163,16 @@ class Run:
                     epoch + 1, measured, self.loop.model, self.images, self.flags
                 )
                 self.progress.add_layers(tables)
+                self._show(epoch + 1, measured)
         return self._measured[1]
+
+    def _show(self, epoch: int, measured: ModelStatistics) -> None:
+        """The layers on a page and in TensorBoard, after an epoch counted from 1."""
+        if self.events:
+            self.events.add_layers(epoch, measured)
+        flags = self.flags
+        title = f"{flags.model}, {flags.activation}, {flags.order}, on {flags.dataset}"
+        epochs: dict[int, list[dict[str, Any]]] = {}
+        for record in self.progress.layers[run_directory.STATISTICS]:
+            epochs.setdefault(record["epoch"], []).append(record)
+        self.directory.write_text(run_directory.REPORT, page(title, epochs, measured))

@@ -18,11 +18,11 @@ GRADIENT_BATCHES = 10
 
 
 def histograms(network: Any) -> list[Histogram]:
-    """Those of all layers, and those of the channels that the paper's figures 1 and 8 show.
+    """Those of all channels, and of the channels that the paper's figures 1 and 8 show.
 
     The channels of figure 8 are drawn once and for all, so that runs can be laid side by side.
     """
-    wanted = [Histogram(), Histogram(of="output")]
+    wanted = [Histogram(channels="all"), Histogram(of="output")]
     blocks = [
         layer
         for layer in network.layers
@@ -67,7 +67,8 @@ def write_channels(measured: ModelStatistics, directory: RunDirectory) -> None:
     arrays = {}
     for layer in measured:
         arrays |= {f"{layer.name}/{name}": values for name, values in layer.channels().items()}
-        for histogram in layer.histograms:
+        every_channel, *others = layer.histograms
+        for histogram in (every_channel.together(), *others):
             kind = "histogram" if histogram.channels is None else "channel_histograms"
             key = f"{layer.name}/{histogram.of}_{kind}"
             arrays[f"{key}/edges"], arrays[f"{key}/counts"] = histogram.edges, histogram.counts

@@ -15,7 +15,6 @@ class Epochs(Protocol):
     """What a loop asks of the run that it trains for: see `train.training.driver.Run`."""
 
     over: bool
-    directory: RunDirectory
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
@@ -44,6 +43,10 @@ class Loop(abc.ABC):
     eval_model: keras.Model
     variables: list[keras.Variable]
     replicas: int = 1
+
+    def events(self, directory: RunDirectory) -> Any:
+        """Writes TensorBoard events, as `train.training.events.Events` does; None does not."""
+        return None
 
     @abc.abstractmethod
     def train(self, epochs: range, run: Epochs) -> None:

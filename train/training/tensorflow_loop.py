@@ -1,6 +1,5 @@
 """The epochs of a run on TensorFlow: Keras' `fit`, on one device or on replicas."""
 
-import importlib.util
 import sys
 import time
 from typing import Any
@@ -8,10 +7,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from train import run_directory
 from train.data.image_set import ImageSet
 from train.errors import UsageError
 from train.options import check_batch_size
+from train.run_directory import RunDirectory
+from train.training.events import Events
 from train.training.loop import Epochs, Loop
 from train.training.network import build, set_loss
 from train.training.progress import METRICS
@@ -21,10 +21,6 @@ DEFAULT_CPU_REPLICAS = 2
 
 def start(flags: Any) -> None:
     """See `train.training.loop`."""
-    if importlib.util.find_spec("tensorboard") is None:
-        # Which Keras would say in words of its own, once the images are read.
-        raise ModuleNotFoundError(name="tensorboard")
-
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         # Else the first of several runs on a GPU takes all of its memory.
@@ -84,6 +80,9 @@ class TensorFlowLoop(Loop):
             if source is not None
         }
 
+    def events(self, directory: RunDirectory) -> Events:
+        return Events(directory)
+
     def train(self, epochs: range, run: Epochs) -> None:
         self.model.fit(
             self.images.train.training_batches(
@@ -95,11 +94,6 @@ class TensorFlowLoop(Loop):
             callbacks=[
                 keras.callbacks.LearningRateScheduler(run.rate),
                 _EndEpoch(run),
-                keras.callbacks.TensorBoard(
-                    run.directory.path / run_directory.TENSORBOARD,
-                    write_graph=False,
-                    profile_batch=0,
-                ),
             ],
             verbose=1 if sys.stdout.isatty() else 2,
             shuffle=False,
