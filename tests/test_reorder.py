@@ -252,6 +252,8 @@ def left_alone(kind):
     x = dense(inputs)
     if kind == "training":
         outputs = tanh(bn(x, training=True))
+    elif kind == "frozen":
+        outputs = tanh(bn(inputs=x, training=False))
     elif kind == "skip":
         outputs = layers.Add(name="add")([tanh(bn(x)), x])
     elif kind == "no activation":
@@ -274,6 +276,7 @@ def left_alone(kind):
 
 LEFT = {
     "training": "bn: called with training=True",
+    "frozen": "bn: called with training=False",
     "skip": "bn: 'dense' goes to 'bn' and 'add'",
     "no activation": r"bn: before 'add' \(Add\), no activation",
     "no weights": r"bn: after 'ln' \(LayerNormalization\), no weight layer that can be changed",
@@ -290,6 +293,15 @@ def test_what_cannot_be_changed_is_said(kind):
     expected = f"^Model 'model' has no batch normalization to bring .* 'swap'; {LEFT[kind]}\\.$"
     with pytest.raises(ValueError, match=expected):
         reorder(left_alone(kind))
+
+
+def test_a_layer_of_two_models_is_refused():
+    inputs, dense = keras.Input((4,)), layers.Dense(4, name="dense")
+    inner = keras.Model(inputs, dense(inputs), name="inner")
+    x = layers.Activation("tanh")(layers.BatchNormalization()(dense(inputs)))
+    model = keras.Model(inputs, inner(x), name="outer")
+    with pytest.raises(ValueError, match="'dense' is called by model 'inner' and by .* 'outer'"):
+        reorder(model)
 
 
 class Subclassed(keras.Model):

@@ -18,6 +18,7 @@ from keras_bnact.rewriting.graph import (
     check_graph,
     described,
     detour,
+    graphs,
     has_normalization,
     is_graph,
     rebuilt,
@@ -154,31 +155,25 @@ class _Folding:
         self.left: dict[str, str] = {}
         self._weights: dict[int, Weights] = {}
         self._folded: set[int] = set()
-        self._seen: set[int] = set()
 
     def replacements(self) -> dict[int, Replacement]:
         left_out = {normalization: Replacement() for normalization in self._folded}
         layers = {x: Replacement([weights.new()]) for x, weights in self._weights.items()}
         return left_out | layers
 
-    def read(self, model: keras.Model, prefix: str = "") -> None:
-        graph = Graph(model)
-        normalizations = []
-        for operation in graph.operations:
-            if id(operation) in self._seen:
-                continue
-            self._seen.add(id(operation))
-            name = prefix + operation.name
-            if is_graph(operation):
-                self.read(operation, f"{name}/")
-            elif isinstance(operation, keras.layers.BatchNormalization):
-                normalizations.append(operation)
-            elif has_normalization(operation):
-                self.left[name] = f"normalizes in its own code ({type(operation).__name__})"
-        # Into what is before them first, so that what is left of a chain is known.
-        normalizations.sort(key=lambda x: not _follows_weights(graph, x))
-        for normalization in normalizations:
-            self._fold(graph, normalization, prefix)
+    def read(self, model: keras.Model) -> None:
+        for prefix, graph in graphs(model):
+            normalizations = []
+            for operation in graph.operations:
+                if isinstance(operation, keras.layers.BatchNormalization):
+                    normalizations.append(operation)
+                elif not is_graph(operation) and has_normalization(operation):
+                    kind = type(operation).__name__
+                    self.left[prefix + operation.name] = f"normalizes in its own code ({kind})"
+            # Into what is before them first, so that what is left of a chain is known.
+            normalizations.sort(key=lambda x: not _follows_weights(graph, x))
+            for normalization in normalizations:
+                self._fold(graph, normalization, prefix)
 
     def _fold(self, graph: Graph, normalization: Any, prefix: str) -> None:
         name = prefix + normalization.name

@@ -1,7 +1,7 @@
 """A model's graph: which layers take what others give, and the same graph of other layers."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,7 +18,7 @@ class Call:
     Args:
         operation: The layer, or the operation of `keras.ops`.
         before: The calls whose outputs it takes, in order.
-        arguments: What it was called with by name.
+        arguments: What it was called with beside its inputs, by name.
         shape: That of its first output.
         is_output: Whether the model returns an output of it.
         after: The calls that take an output of it.
@@ -57,7 +57,7 @@ class Graph:
             call = Call(
                 operation=node.operation,
                 before=[makers[id(tensor)] for tensor in node.input_tensors],
-                arguments=node.arguments.kwargs,
+                arguments=_arguments(node),
                 shape=tuple(node.outputs[0].shape),
                 is_output=any(id(tensor) in outputs for tensor in node.outputs),
             )
@@ -75,6 +75,47 @@ class Graph:
     def calls_of(self, operation: keras.Operation) -> list[Call]:
         """All calls of an operation, several where it is shared."""
         return self._calls_of[id(operation)]
+
+
+def _arguments(node: Any) -> dict[str, Any]:
+    # Only tensors are given by position.
+    inputs = node.input_tensors[:1]
+    return {
+        name: value
+        for name, value in node.arguments.kwargs.items()
+        if value is not None and not any(value is tensor for tensor in inputs)
+    }
+
+
+def graphs(model: keras.Model) -> Iterator[tuple[str, Graph]]:
+    """The graph of a model and those of the models within it, each once.
+
+    Args:
+        model: One that `is_graph`.
+
+    Yields:
+        What stands before the names of a graph's layers where they are told, and the graph.
+
+    Raises:
+        ValueError: For a layer that several of them call themselves, so that it cannot be replaced
+            for one and not for the other.
+    """
+    owners: dict[int, str] = {}
+    models = [("", model)]
+    for prefix, one in models:
+        graph = Graph(one)
+        for operation in graph.operations:
+            if id(operation) not in owners:
+                owners[id(operation)] = one.name
+                if is_graph(operation):
+                    models.append((f"{prefix}{operation.name}/", operation))
+            elif not is_graph(operation) and not isinstance(operation, keras.layers.InputLayer):
+                raise ValueError(
+                    f"Layer '{operation.name}' is called by model '{one.name}' and by model "
+                    f"'{owners[id(operation)]}', which are in one another: give each a layer of "
+                    "its own."
+                )
+        yield prefix, graph
 
 
 def is_graph(layer: Any) -> bool:

@@ -17,6 +17,7 @@ from keras_bnact.rewriting.graph import (
     check_graph,
     described,
     detour,
+    graphs,
     has_normalization,
     is_graph,
     rebuilt,
@@ -143,23 +144,17 @@ class _Reordering:
         self.replacements: dict[int, Replacement] = {}
         self.changed: dict[str, str] = {}
         self.left: dict[str, str] = {}
-        self._seen: set[int] = set()
 
-    def read(self, model: keras.Model, prefix: str = "") -> None:
-        graph = Graph(model)
-        for operation in graph.operations:
-            if id(operation) in self._seen:
-                continue
-            self._seen.add(id(operation))
-            name = prefix + operation.name
-            if is_graph(operation):
-                self.read(operation, f"{name}/")
-            elif isinstance(operation, BoundedBlock):
-                self._read_block(operation, name)
-            elif isinstance(operation, keras.layers.BatchNormalization):
-                self._read_normalization(graph, operation, name)
-            elif has_normalization(operation):
-                self.left[name] = f"normalizes in its own code ({type(operation).__name__})"
+    def read(self, model: keras.Model) -> None:
+        for prefix, graph in graphs(model):
+            for operation in graph.operations:
+                name = prefix + operation.name
+                if isinstance(operation, BoundedBlock):
+                    self._read_block(operation, name)
+                elif isinstance(operation, keras.layers.BatchNormalization):
+                    self._read_normalization(graph, operation, name)
+                elif not is_graph(operation) and has_normalization(operation):
+                    self.left[name] = f"normalizes in its own code ({type(operation).__name__})"
 
     def _read_block(self, block: BoundedBlock, name: str) -> None:
         if block.order == self.order:
@@ -245,8 +240,8 @@ def _find_chain(graph: Graph, normalization: keras.layers.BatchNormalization) ->
 
 def _chain_around(graph: Graph, call: Call) -> _Chain | str:
     normalization, (before, *_) = call.operation, call.before
-    if call.arguments.get("training"):
-        return "called with training=True"
+    for name, value in call.arguments.items():
+        return f"called with {name}={value}" if name == "training" else f"called with {name}"
     if is_activation(before.operation):
         activation, before = before.operation, before.before[0]
         order, steps = "swap", [activation, normalization]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_bnact import export_saved_model, measure
-from keras_bnact.reports import page
+from keras_bnact.reports.page import check_installed, page
 from keras_bnact.statistics import STATISTICS, ModelStatistics
 from train import backend, data, native_messages, run_directory
 from train.data.image_set import ImageSet
@@ -21,6 +21,8 @@ from train.training.schedule import is_measured, learning_rate, stops_early
 def run(flags: Any, directory: RunDirectory) -> dict[str, Any]:
     """Trains, or goes on training, and writes the run directory; returns the summary."""
     began = time.perf_counter()
+    # Before hours of training end in that it is missing.
+    check_installed()
     images = data.load(flags)
     module = for_backend()
     loop = module.make(flags, images)
