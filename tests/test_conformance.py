@@ -1,6 +1,7 @@
 """Every check on every model of the catalogue: `make conformance` prints the table."""
 
 import functools
+import re
 
 import keras
 import numpy as np
@@ -9,13 +10,16 @@ from catalogue import cases
 from catalogue.subject import Outputs, Subject, only
 from oracle import DEEP, HALF, affine, assert_measured
 
-from keras_bnact import callbacks, measure_gradients
+from keras_bnact import callbacks, fold_batch_normalization, measure_gradients, reorder
+from keras_bnact.rewriting.graph import is_graph, rebuilt
 
 # All checks of these are quick enough for every day, and the first check of all.
 QUICK = (
     *("conv2d", "spectral_normalization", "mixed_float16", "shared", "named_inputs_and_outputs"),
     *("subclassed", "functions", "block_swap", "stateful", "masked"),
 )
+# What is no fault of a model.
+NOTHING_TO_REWRITE = "has no batch normalization to|is subclassed"
 
 
 @pytest.fixture
@@ -124,6 +128,32 @@ def test_fit(subject):
 
 
 @conforms
+def test_fold_batch_normalization(subject):
+    """Folded, and where there is nothing to fold made anew, it gives the same."""
+    expected = subject.predict()
+    made = rewritten(subject, fold_batch_normalization)
+    if made is None and is_graph(subject.model):
+        made = rebuilt(subject.model, {})
+    if made is not None:
+        assert_same_outputs(subject, made, expected)
+
+
+@conforms
+def test_reorder(subject):
+    """With batch normalization that changes nothing, either order gives the same."""
+    for layer in subject.layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            for variable in layer.variables:
+                value = {"gamma": 1.0, "moving_variance": 1.0 - layer.epsilon}
+                variable.assign(np.full(variable.shape, value.get(variable.name, 0.0)))
+    expected = subject.predict()
+    for order in ("swap", "convention"):
+        made = rewritten(subject, reorder, order)
+        if made is not None:
+            assert_same_outputs(subject, made, expected)
+
+
+@conforms
 def test_two_replicas(subject, two_replicas):
     if subject.case.replicas_differ:
         pytest.skip(subject.case.replicas_differ)
@@ -134,6 +164,26 @@ def test_two_replicas(subject, two_replicas):
     replicated.model.set_weights(subject.model.get_weights())
     tolerance = 1e-4 if subject.case.deep else 1e-5
     assert_same(subject.measure(), replicated.measure(), tolerance)
+
+
+def rewritten(subject, function, *arguments):
+    """The model of another order, or folded; None where it has nothing of the kind."""
+    try:
+        return function(subject.model, *arguments).model
+    except ValueError as refusal:
+        if not re.search(NOTHING_TO_REWRITE, str(refusal)):
+            raise
+        subject.record("refused", str(refusal))
+        return None
+
+
+def assert_same_outputs(subject, made, expected):
+    tolerance = 1e-2 if half(subject.case) else 1e-3 if subject.case.deep else 2e-5
+    outputs = subject.predict(made)
+    pairs = zip(keras.tree.flatten(outputs), keras.tree.flatten(expected), strict=True)
+    for output, before in pairs:
+        scale = max(1.0, np.abs(before).max())
+        np.testing.assert_allclose(output, before, rtol=0, atol=tolerance * scale)
 
 
 def taken(outputs, what):

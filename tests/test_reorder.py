@@ -300,7 +300,7 @@ def test_a_layer_of_two_models_is_refused():
     inner = keras.Model(inputs, dense(inputs), name="inner")
     x = layers.Activation("tanh")(layers.BatchNormalization()(dense(inputs)))
     model = keras.Model(inputs, inner(x), name="outer")
-    with pytest.raises(ValueError, match="'dense' is called by model 'inner' and by .* 'outer'"):
+    with pytest.raises(ValueError, match=r"'dense' is called by model 'inner' and by .* 'outer'"):
         reorder(model)
 
 

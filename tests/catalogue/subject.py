@@ -98,7 +98,7 @@ class Subject:
         make = case.inputs or self._normal
         self.x = make(rng, case.examples)
         self.y = keras.tree.map_structure(
-            lambda output: rng.normal(size=output.shape).astype("float32"), self._outputs()
+            lambda output: rng.normal(size=output.shape).astype("float32"), self.predict()
         )
         self.model.compile(keras.optimizers.SGD(0.01), self._losses(), run_eagerly=case.run_eagerly)
         self.rows = case.rows(self.model) if callable(case.rows) else case.rows
@@ -113,9 +113,11 @@ class Subject:
     def _losses(self):
         return keras.tree.map_structure(lambda _: "mse", self.y)
 
-    def _outputs(self):
+    def predict(self, model=None):
+        """What the model, or another one, gives at inference, as `self.x` is ordered."""
+        model = model or self.model
         with self.put_back():
-            parts = [forward(self.model, batch, False) for batch in self.batches()]
+            parts = [forward(model, batch, False) for batch in self.batches()]
         return keras.tree.map_structure(lambda *t: np.concatenate(list(map(as_float64, t))), *parts)
 
     def batches(self):
