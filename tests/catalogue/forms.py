@@ -296,7 +296,7 @@ def functions():  # fmt: skip
     "hard_tanh": Row(),
     "relu6": Row(bounds=None),
     "tanh_shrink": Row(bounds=None),
-})  # fmt: skip
+}, deep=True)  # fmt: skip
 def bounds_of_every_kind():
     names = ("sigmoid", "hard_sigmoid", "softsign", "hard_tanh", "relu6", "tanh_shrink")
     return stack((6,), *(layers.Dense(5, activation=name, name=name) for name in names))
