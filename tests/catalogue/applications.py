@@ -50,13 +50,19 @@ def weights_before(layer):
     return before if isinstance(before, keras.layers.Layer) and has_kernel(before) else None
 
 
+def in_order(model):
+    """The layers as Keras calls them, which of branches differs from `model.layers`."""
+    depths = sorted(model._nodes_by_depth, reverse=True)
+    return [node.operation for depth in depths for node in model._nodes_by_depth[depth]]
+
+
 def rows(model):
     return {
         layer.name: Row(
             bounds=(0.0, 1.0) if "sigmoid" in str(getattr(layer, "activation", "")) else None,
             weights=weights_before(layer),
         )
-        for layer in model.layers
+        for layer in in_order(model)
         if activates(layer)
     }
 
