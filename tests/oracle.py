@@ -81,11 +81,14 @@ def assert_measured(
         saturation = (np.abs(a - (lower + upper) / 2) / ((upper - lower) / 2)).mean(axis=0)
     used = g.any(axis=0)
     sparsity = 1 - (np.abs(g) / np.where(used, np.abs(g).max(axis=0), 1.0)).mean(axis=0)
+    # Whose values differ by rounding, if at all.
+    unsure = (a.std(axis=0) <= 0.1 * rounding * np.abs(a).max(axis=0)) & (rounding > 0)
     skewness = np.zeros(a.shape[1])
-    skewness[varied] = scipy.stats.skew(a[:, varied], bias=False)
+    sure = varied & ~unsure
+    skewness[sure] = scipy.stats.skew(a[:, sure], bias=False)
     assert layer.bounds == bounds
     assert layer.count == len(a)
-    assert layer.constant_channels == (~varied).sum()
+    assert abs(layer.constant_channels - (~varied).sum()) <= unsure.sum()
     assert layer.zero_channels == (~used).sum()
     np.testing.assert_allclose(layer.channel_saturation, saturation, atol=atol)
     np.testing.assert_allclose(layer.saturation, saturation.mean(), atol=atol)
@@ -94,10 +97,12 @@ def assert_measured(
     # The floor: a symmetric channel's skewness is a small difference of float32 sums.
     largest = np.abs(a).max(axis=0)
     floor = skewness_atol + rounding * largest / np.where(varied, a.std(axis=0), np.inf)
-    assert (np.abs(layer.channel_skewness - skewness) <= 1e-4 * np.abs(skewness) + floor).all()
-    np.testing.assert_allclose(
-        layer.skewness, np.abs(skewness).mean(), rtol=1e-4, atol=floor.mean() if rounding else 0
-    )
+    difference = np.abs(layer.channel_skewness - skewness)
+    assert (difference <= 1e-4 * np.abs(skewness) + floor)[~unsure].all()
+    if not unsure.any():
+        atol_of_mean = floor.mean() if rounding else 0
+        mean = np.abs(skewness).mean()
+        np.testing.assert_allclose(layer.skewness, mean, rtol=1e-4, atol=atol_of_mean)
     np.testing.assert_allclose(layer.channel_mean, a.mean(axis=0), atol=atol)
     np.testing.assert_allclose(layer.channel_std, a.std(axis=0), rtol=1e-5, atol=atol)
     np.testing.assert_allclose(layer.channel_max, largest, atol=atol)
