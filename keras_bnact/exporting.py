@@ -92,12 +92,13 @@ def export(
     path = Path(path)
     _check_request(path, format, representative_data)
     _check_model(model, format)
-    with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as folder:
+    beside = tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent)
+    with beside as folder, _quiet():
         made = Path(folder, path.name)
         if format == "saved_model":
             _write_saved_model(model, made)
         else:
-            with tempfile.TemporaryDirectory() as saved_model, _quiet():
+            with tempfile.TemporaryDirectory() as saved_model:
                 _write_saved_model(model, Path(saved_model))
                 if format == "onnx":
                     made.write_bytes(_onnx(saved_model))
