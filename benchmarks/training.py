@@ -21,6 +21,7 @@ from typing import Any
 
 from absl import app, flags
 
+from benchmarks.stock_twin import stock_twin
 from train import native_messages
 
 NETWORKS = ("vgg16_11", "mobilenet")
@@ -114,32 +115,6 @@ def make_network(name: str, **arguments: Any) -> Any:
     if name == "mobilenet":
         return models.MobileNet(classes=CLASSES, **arguments)
     return models.VGG16(11, classes=CLASSES, **arguments)
-
-
-def stock_twin(model: Any) -> Any:
-    """The same network and weights, each BoundedBlock replaced by stock Keras layers."""
-    import keras
-
-    inputs = keras.Input(model.input_shape[1:])
-    outputs = inputs
-    pairs = []
-    for layer in model.layers[1:]:
-        for original in getattr(layer, "steps", [layer]):
-            config = original.get_config() | {"name": f"{layer.name}_{original.name}"}
-            twin = _stock_class(original).from_config(config)
-            outputs = twin(outputs)
-            pairs.append((original, twin))
-    for original, twin in pairs:
-        twin.set_weights(original.get_weights())
-    return keras.Model(inputs, outputs)
-
-
-def _stock_class(layer: Any) -> Any:
-    import keras
-
-    if isinstance(layer, keras.layers.BatchNormalization):
-        return keras.layers.BatchNormalization
-    return type(layer)
 
 
 def _keras_steps(model: Any, images: Any, labels: Any) -> dict[str, Callable[[], float]]:

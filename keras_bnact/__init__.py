@@ -16,7 +16,7 @@ from keras_bnact import (
     reports,
     statistics,
 )
-from keras_bnact.export import export_saved_model
+from keras_bnact.exporting import export
 from keras_bnact.layers import BoundedBlock
 from keras_bnact.measuring import Histogram, measure, measure_gradients
 from keras_bnact.rewriting import fold_batch_normalization, reorder
@@ -28,7 +28,7 @@ __all__ = [
     "Histogram",
     "activations",
     "callbacks",
-    "export_saved_model",
+    "export",
     "fold_batch_normalization",
     "layers",
     "measure",

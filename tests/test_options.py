@@ -3,8 +3,8 @@ import inspect
 import pytest
 from absl import flags as absl_flags
 
-from keras_bnact import layers, models
-from train import names, options
+from keras_bnact import exporting, layers, models
+from train import names, options, run_directory
 from train.errors import UsageError
 
 
@@ -22,6 +22,9 @@ def test_defaults_are_accepted():
 
 def test_names_are_the_librarys(run_python):
     assert names.ORDERS == layers.ORDERS
+    assert names.EXPORTS == (*exporting.SUFFIXES,) == (*run_directory.EXPORTS,)
+    for name, file in run_directory.EXPORTS.items():
+        assert file.endswith(exporting.SUFFIXES[name])
     # In a process of its own, since tests register more.
     code = "from keras_bnact import activations; print(*activations.names())"
     assert run_python("-c", code).stdout.split() == [*names.ACTIVATIONS]
@@ -67,6 +70,11 @@ MISTAKES = [
     (["--activation=no_such_module:f"], "activation=no_such_module:f.*no module no_such_module in"),
     (["--activation=a b:c"], "activation=a b:c: give tanh .*MODULE:FUNCTION"),
     (["--order=swapped"], "swapped.*convention.*did you mean swap?"),
+    (["--export=onnix"], "export=onnix.*tflite_integer.*did you mean onnx?"),
+    (["--export=onnx,none"], "export=onnx,none: give .*saved_model"),
+    (["--export=onnx,onnx"], "export=onnx,onnx: give every name once"),
+    (["--export=tflite", "--precision=bfloat16"], "export=tflite: .*--precision=bfloat16; give"),
+    (["--export=tflite_dynamic", "--activation=erf"], "dynamic: TFLite has no --activation=erf"),
     (["--epochs=0"], "epochs=0.*at least 1"),
     (["--epochs=2.5"], "epochs=2.5.*whole number"),
     (["--learning_rate=nan"], "learning_rate=nan.*finite"),
@@ -106,6 +114,13 @@ def test_a_mistake_is_one_sentence_that_names_it(arguments, expected):
     with pytest.raises(UsageError, match=expected) as error:
         options.parse(arguments)
     assert "\n" not in str(error.value)
+
+
+def test_an_export_that_needs_a_package_is_refused_without_it(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"export=tflite,onnx needs tf2onnx.*'\.\[onnx\]'"):
+        options.parse(["--export=tflite,onnx"])
+    assert options.parse(["--export=tflite,saved_model"]).export == "tflite,saved_model"
 
 
 def test_a_flagfile_that_includes_itself_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from conftest import SMALL_RUN as SMALL
 from test_options import MISTAKES
 
 from keras_bnact import measure, measure_gradients
-from train import native_messages, options, run
+from train import native_messages, options, run, run_directory
 from train.run_directory import RunDirectory
 from train.training import schedule
 
@@ -144,6 +144,50 @@ def test_the_kept_models_answer_what_the_history_says(finished):
     np.testing.assert_allclose(answer, logits, rtol=0, atol=1e-5)
     accuracy = np.mean(logits.argmax(axis=1) == labels)
     assert accuracy == pytest.approx(float(read_history(run_dir)[-1]["test_accuracy"]), abs=1e-6)
+
+
+def test_a_run_writes_the_formats_that_it_is_asked_for(train, tmp_path):
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    from train import data
+
+    run_dir = tmp_path / "run"
+    process = train(*SMALL, "--epochs=3", "--export=tflite_integer,onnx", f"--run_dir={run_dir}")
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    written = {entry.name for entry in run_dir.iterdir()} & {*run_directory.EXPORTS.values()}
+    assert written == {"model_integer.tflite", "model.onnx"}
+    flags = options.parse([f"--flagfile={run_dir / 'flags.txt'}"])
+    images, _ = next(data.load(flags).test.test_batches().as_numpy_iterator())
+    images = images.astype("float32")
+    logits = keras.saving.load_model(run_dir / "model.keras").predict(images, verbose=0)
+    session = onnxruntime.InferenceSession(run_dir / "model.onnx")
+    (answer,) = session.run(["logits"], {"images": images})
+    np.testing.assert_allclose(answer, logits, rtol=0, atol=1e-5)
+    runner = litert.Interpreter(str(run_dir / "model_integer.tflite")).get_signature_runner()
+    # Eight bits a weight and an activation; with ranges of other images it is far off.
+    assert np.mean(runner(images=images)["logits"].argmax(1) == logits.argmax(1)) > 0.9
+
+
+def test_what_a_format_lacks_costs_no_run(train, tmp_path):
+    pytest.importorskip("tf2onnx")
+    (tmp_path / "own_erf.py").write_text(
+        "from keras import ops\n"
+        "from keras_bnact import activations\n"
+        "@activations.register(bounds=(-1.0, 1.0))\n"
+        "def my_erf(x):\n    return ops.erf(x)\n"
+    )
+    run_dir = tmp_path / "run"
+    flags = ["--activation=own_erf:my_erf", "--export=tflite,onnx", "--epochs=1"]
+    process = train(*SMALL, *flags, f"--run_dir={run_dir}", PYTHONPATH=str(tmp_path))
+    assert process.returncode == 0, process.stderr
+    said = "model.tflite is not written: TFLite has no Erf, which model 'vgg16_8' computes: "
+    assert process.stderr.startswith(said)
+    assert process.stderr.count("\n") == 1
+    names = {entry.name for entry in run_dir.iterdir()}
+    assert {"model.onnx", "summary.json"} < names
+    assert not [name for name in names if "tflite" in name]
 
 
 def test_what_a_run_measures_is_what_its_network_shows(finished):

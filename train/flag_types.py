@@ -30,6 +30,22 @@ class Name(flags.ArgumentParser):
         return " | ".join(self.accepted)
 
 
+class NamesOrNone(Name):
+    """Some of a few names, separated by commas, or `none`; stays the text that it is."""
+
+    def parse(self, argument: str) -> str:
+        chosen = argument.split(",")
+        if argument != "none":
+            for name in chosen:
+                super().parse(name)
+        if len({*chosen}) < len(chosen):
+            raise ValueError("give every name once.")
+        return argument
+
+    def flag_type(self) -> str:
+        return f"none, or some of {', '.join(self.accepted)}"
+
+
 class NameOrFunction(Name):
     """One of a few names, or a function of one's own as `MODULE:FUNCTION`."""
 

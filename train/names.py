@@ -39,6 +39,9 @@ KERNEL_INITIALIZERS = {
     # That of the first VGG.
     "small_normal": {"class_name": "RandomNormal", "config": {"stddev": 0.01}},
 }
+# Activations that TFLite cannot compute.
+NOT_IN_TFLITE = ("arctan", "erf")
+EXPORTS = ("saved_model", "tflite", "tflite_dynamic", "tflite_integer", "onnx")
 BIAS_INITIALIZERS = {
     "zeros": "zeros",
     "ones": "ones",

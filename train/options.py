@@ -4,6 +4,7 @@ Imports neither Keras nor TensorFlow, so that `--help` and a mistake answer at o
 """
 
 import contextlib
+import importlib.util
 import io
 import os
 import re
@@ -14,7 +15,14 @@ from absl import flags
 
 from train import data, names
 from train.errors import UsageError, nearest
-from train.flag_types import Epochs, EpochsSerializer, Name, NameOrFunction, Number
+from train.flag_types import (
+    Epochs,
+    EpochsSerializer,
+    Name,
+    NameOrFunction,
+    NamesOrNone,
+    Number,
+)
 
 # Where a run is and what becomes of an old one there, not what the run is.
 PLACE_FLAGS = ("run_dir", "overwrite")
@@ -197,11 +205,15 @@ def define() -> flags.FlagValues:
         "activation, order and seed.",
     )
     boolean("overwrite", "Delete the run in --run_dir and start anew.")
-    name(
+    flags.DEFINE(
+        NamesOrNone(names.EXPORTS),
         "export",
         None,
-        ("saved_model", "none"),
-        "What to write beside model.keras. Default: saved_model on TensorFlow, none on JAX.",
+        "What to write beside model.keras, --export=saved_model,onnx for example; tflite_integer "
+        "takes the ranges of activations from 256 of the training images. "
+        "Default: saved_model on TensorFlow, none on JAX.",
+        values,
+        flags.ArgumentSerializer(),
     )
     boolean("help", "Show this help.")
     return values
@@ -398,6 +410,27 @@ def _check_together(values: flags.FlagValues) -> None:
     if values.replicas is not None and values.strategy != "mirrored":
         raise UsageError(f"--replicas={values.replicas} goes with --strategy=mirrored.")
     check_batch_size(values.batch_size, values.replicas or 1)
+    _check_export(values)
+
+
+def _check_export(values: flags.FlagValues) -> None:
+    """Before hours of training, not after them."""
+    formats = {*(values.export or "none").split(",")}
+    given = f"--export={values.export}"
+    if names.PRECISIONS[values.precision] != "float32" and formats - {"saved_model", "none"}:
+        raise UsageError(
+            f"{given}: TFLite and ONNX are written of networks that compute in float32, not with "
+            f"--precision={values.precision}; give --export=saved_model."
+        )
+    if values.activation in names.NOT_IN_TFLITE and formats - {"saved_model", "onnx", "none"}:
+        raise UsageError(
+            f"{given}: TFLite has no --activation={values.activation}; give --export=onnx or "
+            "saved_model."
+        )
+    if "onnx" in formats and importlib.util.find_spec("tf2onnx") is None:
+        raise UsageError(
+            f"{given} needs tf2onnx, which is not installed: pip install -e '.[onnx]'."
+        )
 
 
 def check_batch_size(batch_size: int, replicas: int) -> None:

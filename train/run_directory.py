@@ -27,7 +27,14 @@ GRADIENTS = "gradients.csv"
 CHANNELS = "channels.npz"
 SUMMARY = "summary.json"
 MODEL = "model.keras"
-SAVED_MODEL = "saved_model"
+# By format.
+EXPORTS = {
+    "saved_model": "saved_model",
+    "tflite": "model.tflite",
+    "tflite_dynamic": "model_dynamic.tflite",
+    "tflite_integer": "model_integer.tflite",
+    "onnx": "model.onnx",
+}
 REPORT = "report.html"
 TENSORBOARD = "tensorboard"
 CHECKPOINT = "checkpoint.npz"
@@ -40,7 +47,7 @@ NAMES = (
     CHANNELS,
     SUMMARY,
     MODEL,
-    SAVED_MODEL,
+    *EXPORTS.values(),
     REPORT,
     TENSORBOARD,
     CHECKPOINT,

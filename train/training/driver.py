@@ -2,20 +2,25 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keras_bnact import export_saved_model, measure
+import numpy as np
+
+from keras_bnact import export, measure
 from keras_bnact.reports.page import check_installed, page
 from keras_bnact.statistics import STATISTICS, ModelStatistics
 from train import backend, data, native_messages, run_directory
-from train.data.image_set import ImageSet
+from train.data.image_set import ImageSet, ImageSource
 from train.run_directory import RunDirectory
 from train.training import environment, layer_tables, network
 from train.training.checkpoint import Checkpoint
 from train.training.loop import Loop, for_backend
 from train.training.progress import METRICS
 from train.training.schedule import is_measured, learning_rate, stops_early
+
+# As many as the library reads.
+REPRESENTATIVE_IMAGES = 256
 
 
 def run(flags: Any, directory: RunDirectory) -> dict[str, Any]:
@@ -133,9 +138,7 @@ class Run:
         # On JAX, too, Keras imports TensorFlow to save a model, where it is there.
         with native_messages.suppressed(), self.directory.writing(run_directory.MODEL) as path:
             self.loop.network.save(path)
-        if (self.flags.export or backend.DEFAULT_EXPORT[backend.name()]) == "saved_model":
-            with self.directory.writing(run_directory.SAVED_MODEL) as path:
-                export_saved_model(self.loop.network, path)
+        self._export()
         measured = self._measure(self.progress.epochs - 1)
         self.progress.write(self.directory)
         layer_tables.write_channels(measured, self.directory)
@@ -148,6 +151,19 @@ class Run:
         )
         operations = network.TRAINING_PASSES * network.operations_per_image(self.loop.network)
         return summary | {"operations_per_second": operations * summary["images_per_second"]}
+
+    def _export(self) -> None:
+        formats = self.flags.export or backend.DEFAULT_EXPORT[backend.name()]
+        for name in formats.split(",") if formats != "none" else ():
+            data = _some_of(self.images.train) if name == "tflite_integer" else None
+            file = run_directory.EXPORTS[name]
+            try:
+                with self.directory.writing(file) as path:
+                    export(self.loop.network, path, name, data)
+            except ValueError as error:
+                # The format lacks what an activation of one's own computes, say; the run has
+                # come to something all the same.
+                print(f"{file} is not written: {error}", file=sys.stderr)
 
     def _measure(self, epoch: int) -> ModelStatistics:
         """What the layers come to on the test images, and its tables where they are not there."""
@@ -178,3 +194,9 @@ class Run:
         for record in self.progress.layers[run_directory.STATISTICS]:
             epochs.setdefault(record["epoch"], []).append(record)
         self.directory.write_text(run_directory.REPORT, page(title, epochs, measured))
+
+
+def _some_of(images: ImageSource) -> Iterable[Any]:
+    """Images from all over a source, which may have them class by class."""
+    number = min(REPRESENTATIVE_IMAGES, len(images))
+    return images.take(np.linspace(0, len(images) - 1, number, dtype=int)).test_batches()
