@@ -56,9 +56,10 @@ def export(
 
     `"tflite_integer"` takes and returns float32, too, so that it stands in for the others with no
     scales to know: the first operation rounds inputs to 8 bits, the last one makes floats of 8
-    bits, and all between them is of integers. The scales of the activations come from what the
-    model does with `representative_data`, from the smallest value to the largest; batch
-    normalization after an activation can make that range wide, and its steps coarse.
+    bits, and all between them is of integers. An activation's range comes from what the model does
+    with `representative_data`, from the smallest value to the largest; a weight's is its channel's.
+    `"tflite_dynamic"` rounds weights of 1,024 numbers or more, and computes with the others in
+    float32.
 
     Args:
         model: A functional or a built Sequential model.
@@ -71,9 +72,9 @@ def export(
     Raises:
         ValueError: On another backend than TensorFlow, for a subclassed model or one that is not
             built, outputs of the same name, another format, a suffix of another one, layers that
-            compute in something else than float32 (but in a SavedModel), operations that TFLite
-            lacks (those of `arctan` and `erf`), and `representative_data` that is missing or not
-            asked for.
+            compute in something else than float32 (but in a SavedModel), operations that the
+            format lacks (TFLite those of `arctan` and `erf`), and `representative_data` that is
+            missing or not asked for.
         ImportError: Where the extra is missing.
         OSError: If there is no such folder, or something else in the place of `path`.
 
@@ -101,9 +102,10 @@ def export(
             with tempfile.TemporaryDirectory() as saved_model:
                 _write_saved_model(model, Path(saved_model))
                 if format == "onnx":
-                    made.write_bytes(_onnx(saved_model))
+                    content = _onnx(model, saved_model)
                 else:
-                    made.write_bytes(_tflite(model, saved_model, format, representative_data))
+                    content = _tflite(model, saved_model, format, representative_data)
+                made.write_bytes(content)
         if path.is_dir():
             # A folder cannot be renamed over another.
             path.rename(Path(folder, "old"))
@@ -217,10 +219,14 @@ def _tflite(model: keras.Model, saved_model: str, format: str, representative_da
         lacking = re.search(r"ops: ([\w, ]+)\n", str(error))
         if lacking is None:
             raise
-        raise ValueError(
-            f"TFLite has no {lacking[1]}, which model '{model.name}' computes: take "
-            "format='onnx' or 'saved_model', or other layers."
-        ) from None
+        raise _lacks("TFLite", lacking[1], model) from None
+
+
+def _lacks(runtime: str, operations: str, model: keras.Model) -> ValueError:
+    return ValueError(
+        f"{runtime} has no {operations}, which model '{model.name}' computes: give another format, "
+        "such as 'saved_model', or change its layers."
+    )
 
 
 def _examples(model: keras.Model, data: Any) -> Iterator[dict[str, np.ndarray]]:
@@ -242,7 +248,7 @@ def _examples(model: keras.Model, data: Any) -> Iterator[dict[str, np.ndarray]]:
     return itertools.islice(examples(), REPRESENTATIVE_EXAMPLES)
 
 
-def _onnx(saved_model: str) -> bytes:
+def _onnx(model: keras.Model, saved_model: str) -> bytes:
     import onnx
     import tf2onnx.convert
     from tf2onnx import tf_loader
@@ -255,8 +261,10 @@ def _onnx(saved_model: str) -> bytes:
     converted, _ = tf2onnx.convert.from_graph_def(
         graph, input_names=inputs, output_names=outputs, tensors_to_rename=names
     )
-    # An operation that ONNX lacks is left as it is by the converter.
-    onnx.checker.check_model(converted)
+    # What ONNX lacks is left as it is by the converter.
+    lacking = {node.op_type for node in converted.graph.node if not onnx.defs.has(node.op_type)}
+    if lacking:
+        raise _lacks("ONNX", ", ".join(sorted(lacking)), model)
     return converted.SerializeToString()
 
 
