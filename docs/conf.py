@@ -1,0 +1,90 @@
+"""Sphinx builds the pages: `make docs`.
+
+The source folder is the repository's root, so that README.md, RESULTS.md and the pages here are one
+site, with the links that they have where the repository is browsed.
+"""
+
+import re
+
+from sphinx.domains.python import PyXRefRole
+
+import keras_bnact
+
+project = "keras_bnact"
+version = release = keras_bnact.__version__
+html_title = f"keras_bnact {version}"
+root_doc = "docs/index"
+include_patterns = [
+    "*.md",
+    "analysis/README.md",
+    "benchmarks/README.md",
+    "docs/**.md",
+]
+# Not even looked into.
+exclude_patterns = [".*", "build", "dist", "docs/build", "runs", "**/__pycache__"]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+# Headings down to this level are what links lead to, under the names that GitHub gives them.
+myst_heading_anchors = 4
+
+html_theme = "furo"
+# A page at the site's root that leads to docs/index.html.
+html_extra_path = ["redirect"]
+html_static_path = ["static"]
+html_css_files = ["tables.css"]
+html_copy_source = False
+pygments_style = "friendly"
+html_theme_options = {"navigation_with_keys": True}
+copyright = "the authors of keras_bnact, Apache License 2.0"
+html_show_sphinx = False
+
+# Of the docstrings: Keras' sections, and what is in single backticks.
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True, "show-inheritance": False}
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_custom_sections = [
+    ("Call arguments", "params_style"),
+    ("Reference", "notes_style"),
+]
+default_role = "name"
+
+
+class Name(PyXRefRole):
+    """Code; and a link, where it is a name of the library's in full."""
+
+    def process_link(self, env, refnode, has_explicit_title, title, target):
+        known = target.startswith("keras_bnact.")
+        refnode["reftype"] = "obj"
+        return title, target if known else "\0"
+
+
+TABLE = re.compile(r"^( *)\|.*\n(?:\1\|.*\n?)+", re.MULTILINE)
+
+
+def with_tables(app, what, name, obj, options, lines):
+    """Docstrings have Markdown's tables, which are Sphinx' `list-table`s."""
+    lines[:] = TABLE.sub(_list_table, "\n".join(lines) + "\n").split("\n")
+
+
+def _list_table(table):
+    indent = table[1]
+    rows = [re.split(r" *\| *", row.strip())[1:-1] for row in table[0].splitlines()]
+    heading, _, *body = rows
+    merged = [heading]
+    for row in body:
+        # A row whose first cell is empty goes on with the one before.
+        if row[0] or merged[-1] is heading:
+            merged.append(row)
+        else:
+            merged[-1] = [f"{a} {b}".strip() for a, b in zip(merged[-1], row, strict=True)]
+    written = ["", ".. list-table::", "   :header-rows: 1", ""]
+    for row in merged:
+        written += [f"   {'*' if n == 0 else ' '} - {cell}" for n, cell in enumerate(row)]
+    return "".join(f"{indent}{line}".rstrip() + "\n" for line in [*written, ""])
+
+
+def setup(app):
+    app.add_role("name", Name())
+    app.connect("autodoc-process-docstring", with_tables, priority=400)
