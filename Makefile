@@ -10,7 +10,7 @@ WORKERS ?= 2
 
 .PHONY: quickstart reproduce-small reproduce-long initial-weights asymmetry test test-backends test-jax \
 	test-torch test-oldest test-slow test-ray \
-	conformance lint clean
+	conformance lint docs clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python -m train.run --width=0.25 --epochs=20 --run_dir=runs/quickstart
@@ -113,6 +113,12 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The pages, in build/docs; a warning is an error.
+docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs
+	@echo "build/docs/index.html"
 
 clean:
 	rm -rf $(VENV) $(OLDEST) build dist *.egg-info

@@ -43,6 +43,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 autodoc_default_options = {"members": True, "show-inheritance": False}
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_custom_sections = [
     ("Call arguments", "params_style"),
@@ -63,9 +64,14 @@ class Name(PyXRefRole):
 TABLE = re.compile(r"^( *)\|.*\n(?:\1\|.*\n?)+", re.MULTILINE)
 
 
-def with_tables(app, what, name, obj, options, lines):
-    """Docstrings have Markdown's tables, which are Sphinx' `list-table`s."""
-    lines[:] = TABLE.sub(_list_table, "\n".join(lines) + "\n").split("\n")
+# As in "`BoundedBlock`s", where reStructuredText wants an end of the word.
+PLURAL = re.compile(r"(`[^`]+`)(?=\w)")
+
+
+def from_markdown(app, what, name, obj, options, lines):
+    """What docstrings have of Markdown: tables, which are Sphinx' `list-table`s, and plurals."""
+    text = PLURAL.sub(r"\1\\ ", "\n".join(lines) + "\n")
+    lines[:] = TABLE.sub(_list_table, text).split("\n")
 
 
 def _list_table(table):
@@ -87,4 +93,4 @@ def _list_table(table):
 
 def setup(app):
     app.add_role("name", Name())
-    app.connect("autodoc-process-docstring", with_tables, priority=400)
+    app.connect("autodoc-process-docstring", from_markdown, priority=400)
