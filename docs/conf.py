@@ -34,6 +34,8 @@ html_static_path = ["static"]
 html_css_files = ["tables.css"]
 html_copy_source = False
 pygments_style = "friendly"
+# Of blocks that do not name theirs: commands, and what they print.
+highlight_language = "none"
 html_theme_options = {"navigation_with_keys": True}
 copyright = "the authors of keras_bnact, Apache License 2.0"
 html_show_sphinx = False
@@ -41,7 +43,8 @@ html_show_sphinx = False
 # Of the docstrings: Keras' sections, and what is in single backticks.
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
+python_maximum_signature_line_length = 80
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
@@ -57,7 +60,7 @@ class Name(PyXRefRole):
 
     def process_link(self, env, refnode, has_explicit_title, title, target):
         known = target.startswith("keras_bnact.")
-        refnode["reftype"] = "obj"
+        refnode["refdomain"], refnode["reftype"] = "py", "obj"
         return title, target if known else "\0"
 
 
@@ -65,12 +68,12 @@ TABLE = re.compile(r"^( *)\|.*\n(?:\1\|.*\n?)+", re.MULTILINE)
 
 
 # As in "`BoundedBlock`s", where reStructuredText wants an end of the word.
-PLURAL = re.compile(r"(`[^`]+`)(?=\w)")
+CODE = re.compile(r"(`[^`]+`)(\w?)")
 
 
 def from_markdown(app, what, name, obj, options, lines):
     """What docstrings have of Markdown: tables, which are Sphinx' `list-table`s, and plurals."""
-    text = PLURAL.sub(r"\1\\ ", "\n".join(lines) + "\n")
+    text = CODE.sub(lambda x: rf"{x[1]}\ {x[2]}" if x[2] else x[1], "\n".join(lines) + "\n")
     lines[:] = TABLE.sub(_list_table, text).split("\n")
 
 

@@ -50,13 +50,23 @@ def draw_gaps(axes: Axes) -> None:
     for index, (_, gap, low, high) in enumerate(gaps()):
         if index in GROUPS:
             place += 1.1
-            axes.text(-4.6, place - 0.75, GROUPS[index], fontsize=8, color="0.35", style="italic")
+            axes.text(
+                -4.6,
+                place - 0.75,
+                GROUPS[index],
+                fontsize=8,
+                color="0.35",
+                style="italic",
+                backgroundcolor="w",
+            )
         places.append(place)
         colour = COLOURS["swap" if low > 0 else "convention"] if low * high > 0 else "0.45"
         axes.plot([low, high], [place, place], color=colour, linewidth=2)
         axes.plot(gap, place, "o", color=colour)
         place += 1
     axes.axvline(0, color="0.2", linewidth=0.8)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
     axes.set_yticks(places, [name for name, *_ in gaps()])
     axes.set(xlim=(-4.8, 10), ylim=(place - 0.3, -0.2))
     axes.set_xlabel("Swap - Convention, points")
@@ -83,7 +93,7 @@ if __name__ == "__main__":
     left, middle, right = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
     draw_gaps(left)
     left.grid(axis="y", visible=False)
-    draw_layers(middle, "skewness", "Skewness, trained as in the paper")
+    draw_layers(middle, "skewness", "Skewness of the layers")
     draw_layers(right, "sparsity", "Sparsity")
     right.set_ylim(0, 1)
     middle.legend(frameon=False)
