@@ -4,6 +4,7 @@ The source folder is the repository's root, so that README.md, RESULTS.md and th
 site, with the links that they have where the repository is browsed.
 """
 
+import inspect
 import re
 
 from sphinx.domains.python import PyXRefRole
@@ -46,9 +47,9 @@ autodoc_typehints = "none"
 autodoc_default_options = {"members": True}
 python_maximum_signature_line_length = 80
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_custom_sections = [
+    ("Attributes", "params_style"),
     ("Call arguments", "params_style"),
     ("Reference", "notes_style"),
 ]
@@ -77,6 +78,21 @@ def from_markdown(app, what, name, obj, options, lines):
     lines[:] = TABLE.sub(_list_table, text).split("\n")
 
 
+def without_one_liners(app, what, name, obj, options, lines):
+    """Of a module, one line says no more than the heading that stands before it."""
+    if what == "module" and len([line for line in lines if line]) == 1:
+        lines.clear()
+
+
+def own_signature(app, what, name, obj, options, signature, return_annotation):
+    """That of `__init__`, which Keras' layers hide behind a `__new__` of any arguments."""
+    if what != "class" or signature != "(*args, **kwargs)":
+        return None
+    _, *parameters = inspect.signature(obj.__init__).parameters.values()
+    plain = [parameter.replace(annotation=parameter.empty) for parameter in parameters]
+    return str(inspect.Signature(plain)), None
+
+
 def _list_table(table):
     indent = table[1]
     rows = [re.split(r" *\| *", row.strip())[1:-1] for row in table[0].splitlines()]
@@ -97,3 +113,5 @@ def _list_table(table):
 def setup(app):
     app.add_role("name", Name())
     app.connect("autodoc-process-docstring", from_markdown, priority=400)
+    app.connect("autodoc-process-docstring", without_one_liners)
+    app.connect("autodoc-process-signature", own_signature)
