@@ -21,7 +21,7 @@ DIRECTIVE = re.compile(r"^\.\. (?:auto|py:)(\w+):: (\S+)((?:\n   :.*)*)", re.MUL
 PRINTED = {
     "README.md": ["conv1, bn1, tanh1 -> conv1, tanh1, bn1; drawn anew", "\ntanh1   tanh "],
     "docs/tutorial.md": [
-        "tanh3: 100 % of its channels are saturated on both sides",
+        "of its channels are saturated on both sides",
         "{'bn1': \"folded into 'conv2'\", 'bn2': \"folded into 'conv3'\"",
     ],
     "docs/statistics.md": [
