@@ -10,7 +10,7 @@ WORKERS ?= 2
 
 .PHONY: quickstart reproduce-small reproduce-long initial-weights asymmetry test test-backends test-jax \
 	test-torch test-oldest test-slow test-ray \
-	conformance lint clean
+	conformance lint docs clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python -m train.run --width=0.25 --epochs=20 --run_dir=runs/quickstart
@@ -114,12 +114,19 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The pages, in build/docs; a warning is an error.
+docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs
+	@echo "build/docs/index.html"
+
 clean:
 	rm -rf $(VENV) $(OLDEST) build dist *.egg-info
 
 $(VENV)/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
 		{ echo "$(PYTHON) is older than Python 3.11: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@echo "Making an environment in $(VENV): 2.8 GB, some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,test,lint]"
 	@touch $@

@@ -136,9 +136,10 @@ def VGG11(
     """VGG11: 8 convolutions in 5 stages, else as `VGG16`.
 
     Args:
-        activation, order, width, classes, input_shape, kernel_initializer, bias_initializer,
-            weight_decay, gamma_weight_decay, beta_weight_decay, momentum, epsilon,
-            synchronized, preprocessing, name: As in `VGG16`.
+        activation, order, width, classes, input_shape: As in `VGG16`.
+        kernel_initializer, bias_initializer: As in `VGG16`.
+        weight_decay, gamma_weight_decay, beta_weight_decay: As in `VGG16`.
+        momentum, epsilon, synchronized, preprocessing, name: As in `VGG16`.
 
     Returns:
         A `keras.Model` from images to logits of shape `(batch, classes)`.
