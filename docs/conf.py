@@ -9,7 +9,10 @@ import re
 
 from sphinx.domains.python import PyXRefRole
 
-import keras_bnact
+from train import native_messages
+
+with native_messages.suppressed():
+    import keras_bnact
 
 project = "keras_bnact"
 version = release = keras_bnact.__version__

@@ -55,9 +55,10 @@ def reorder(
     `"convention"` becomes a layer `NAME_activation`.
 
     The weights are carried over by name. The statistics of batch normalization are those of what
-    it was given before, so that the new model is one to train, not one to use. From scratch, give
-    `kernel_initializer`: in `"swap"` nothing normalizes what the activation is given, so initial
-    weights that saturate it, as Keras' defaults may, decide how training begins.
+    it was given before, so that the new model is one to train, not one to use. To train from
+    scratch, reorder a model that was not trained, and give `kernel_initializer`: in `"swap"` nothing
+    normalizes what the activation is given, so initial weights that saturate it, as Keras' defaults
+    may, decide how training begins.
 
     Args:
         model: A functional or a built Sequential model. It stays as it is.
@@ -66,7 +67,8 @@ def reorder(
             takes it from the moving mean instead, which gives the same outputs. Default: those
             that have one, and in `"swap"` all.
         kernel_initializer: Draws the kernels of the chains' weight layers anew; their other
-            variables and those of batch normalization begin anew as well. With
+            variables and those of batch normalization begin anew as well. Layers outside of the
+            chains keep their values. With
             `keras_bnact.models.KERNEL_INITIALIZER`, uniform in `+-1 / sqrt(fan_in)`, activations
             do not begin saturated. Default: all keep their values.
 
