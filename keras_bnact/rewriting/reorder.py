@@ -56,9 +56,9 @@ def reorder(
 
     The weights are carried over by name. The statistics of batch normalization are those of what
     it was given before, so that the new model is one to train, not one to use. To train from
-    scratch, reorder a model that was not trained, and give `kernel_initializer`: in `"swap"` nothing
-    normalizes what the activation is given, so initial weights that saturate it, as Keras' defaults
-    may, decide how training begins.
+    scratch, reorder a model that was not trained, and give `kernel_initializer`: in `"swap"`
+    nothing normalizes what the activation is given, so initial weights that saturate it, as Keras'
+    defaults may, decide how training begins.
 
     Args:
         model: A functional or a built Sequential model. It stays as it is.
