@@ -97,7 +97,7 @@ def assert_measured(
     np.testing.assert_allclose(layer.sparsity, sparsity.mean(), atol=atol)
     # The floor: a symmetric channel's skewness is a small difference of float32 sums.
     largest = np.abs(a).max(axis=0)
-    floor = skewness_atol + rounding * largest / np.where(varied, a.std(axis=0), np.inf)
+    floor = skewness_atol + rounding * largest / np.where(sure, a.std(axis=0), np.inf)
     difference = np.abs(layer.channel_skewness - skewness)
     assert (difference <= 1e-4 * np.abs(skewness) + floor)[~unsure].all()
     if not unsure.any():
