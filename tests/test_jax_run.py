@@ -78,7 +78,14 @@ def test_what_a_run_writes_is_what_its_network_shows(arguments, train, tmp_path)
         measure(network, images.test.images).means(), rel=1e-5
     )
     written = {path.name for path in place.iterdir()}
-    tables = {"channels.npz", "gradients.csv", "history.csv", "statistics.csv", "summary.json"}
+    tables = {
+        "channels.npz",
+        "report.html",
+        "gradients.csv",
+        "history.csv",
+        "statistics.csv",
+        "summary.json",
+    }
     assert written == tables | {"environment.json", "flags.txt", "model.keras", ".lock"}
     environment = json.loads((place / "environment.json").read_text())
     assert environment["backend"] == "jax"
