@@ -126,7 +126,7 @@ clean:
 $(VENV)/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
 		{ echo "$(PYTHON) is older than Python 3.11: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
-	@echo "Making an environment in $(VENV): 2.8 GB, some minutes"
+	@echo "Making an environment in $(VENV): 3.0 GB, some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,test,lint]"
 	@touch $@

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
+from tests.structure import taken
 from train import native_messages
 
 NETWORKS = ("VGG16", "MobileNet", "MobileNetV2", "ResNet50")
@@ -133,17 +134,8 @@ def _structure(model: Any) -> list[Any]:
 def _described(configs: list[dict[str, Any]], model: Any) -> Iterator[tuple[Any, ...]]:
     for config in configs:
         variables = model.get_layer(config["name"]).variables
-        before = [*_histories(config["inbound_nodes"])]
+        before = [*taken(config["inbound_nodes"])]
         yield config["name"], config["class_name"], before, [(v.name, v.shape) for v in variables]
-
-
-def _histories(part: Any) -> Iterator[str]:
-    """The layers whose outputs a layer takes, from its configuration."""
-    if isinstance(part, dict) and "keras_history" in part:
-        yield part["keras_history"][0]
-    elif isinstance(part, dict | list | tuple):
-        for inner in part.values() if isinstance(part, dict) else part:
-            yield from _histories(inner)
 
 
 def _predict(model: Any, images: np.ndarray) -> np.ndarray:

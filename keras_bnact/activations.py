@@ -17,6 +17,7 @@ The shifted and the penalized one are asymmetric from the start.
 The bounds of an activation are its asymptotes, the lower and the upper one.
 """
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Callable
@@ -29,7 +30,32 @@ LECUN_TANH_SCALE = 1.7159
 TANH_SHIFT = 1.0
 TANH_PENALTY = 0.25
 
+Bounds = tuple[float, float]
 
+
+@dataclasses.dataclass(frozen=True)
+class _Known:
+    """What is known of an activation: its asymptotes, and whether `f(-x) = -f(x)`."""
+
+    function: Callable
+    bounds: Bounds | None
+    odd: bool
+
+
+_KNOWN: dict[str, _Known] = {}
+
+
+def _known(bounds: Bounds | None, odd: bool = False) -> Callable[[Callable], Callable]:
+    """Makes a function known by its name."""
+
+    def decorator(function: Callable) -> Callable:
+        _KNOWN[function.__name__] = _Known(function, bounds, odd)
+        return function
+
+    return decorator
+
+
+@_known((-1.0, 1.0), odd=True)
 def tanh(x: Any) -> Any:
     """Hyperbolic tangent, `tanh(x)`, in (-1, 1).
 
@@ -48,6 +74,7 @@ def tanh(x: Any) -> Any:
     return ops.tanh(x)
 
 
+@_known((-LECUN_TANH_SCALE, LECUN_TANH_SCALE), odd=True)
 def lecun_tanh(x: Any) -> Any:
     """LeCun's scaled hyperbolic tangent, `1.7159 * tanh(2 * x / 3)`, in (-1.7159, 1.7159).
 
@@ -68,6 +95,7 @@ def lecun_tanh(x: Any) -> Any:
     return LECUN_TANH_SCALE * ops.tanh(2.0 / 3.0 * x)
 
 
+@_known((-1.0, 1.0), odd=True)
 def softsign(x: Any) -> Any:
     """Softsign, `x / (1 + abs(x))`, in (-1, 1): approaches its bound polynomially.
 
@@ -88,6 +116,7 @@ def softsign(x: Any) -> Any:
     return ops.softsign(x)
 
 
+@_known((-1.0, 1.0), odd=True)
 def hard_tanh(x: Any) -> Any:
     """Piecewise linear tangent, `min(max(x, -1), 1)`, in [-1, 1]: reaches its bounds.
 
@@ -108,6 +137,7 @@ def hard_tanh(x: Any) -> Any:
     return ops.hard_tanh(x)
 
 
+@_known((-math.pi / 2, math.pi / 2), odd=True)
 def arctan(x: Any) -> Any:
     """Inverse tangent, `arctan(x)`, in (-pi/2, pi/2): approaches its bound as `1 / x`.
 
@@ -126,6 +156,7 @@ def arctan(x: Any) -> Any:
     return ops.arctan(x)
 
 
+@_known((-1.0, 1.0), odd=True)
 def erf(x: Any) -> Any:
     """Error function, `2 / sqrt(pi)` times the integral of `exp(-t ** 2)` from 0 to `x`.
 
@@ -146,6 +177,7 @@ def erf(x: Any) -> Any:
     return ops.erf(x)
 
 
+@_known((-1.0, 1.0))
 def shifted_tanh(x: Any) -> Any:
     """A tangent that is asymmetric from the start, `tanh(x - 1)`, in (-1, 1).
 
@@ -169,6 +201,7 @@ def shifted_tanh(x: Any) -> Any:
     return ops.tanh(x - TANH_SHIFT)
 
 
+@_known((-TANH_PENALTY, 1.0))
 def penalized_tanh(x: Any) -> Any:
     """`tanh(x)` above zero and `0.25 * tanh(x)` below, in (-0.25, 1).
 
@@ -190,6 +223,7 @@ def penalized_tanh(x: Any) -> Any:
     return ops.maximum(y, TANH_PENALTY * y)
 
 
+@_known(None)
 def relu(x: Any) -> Any:
     """Rectified linear unit, `max(x, 0)`: the paper's unbounded point of comparison.
 
@@ -208,31 +242,11 @@ def relu(x: Any) -> Any:
     return ops.relu(x)
 
 
-Bounds = tuple[float, float]
-
-_FUNCTIONS: dict[str, Callable] = {
-    function.__name__: function
-    for function in [
-        *(tanh, lecun_tanh, softsign, hard_tanh, arctan, erf, shifted_tanh, penalized_tanh),
-        relu,
-    ]
-}
-_BOUNDS: dict[str, Bounds | None] = {
-    "tanh": (-1.0, 1.0),
-    "lecun_tanh": (-LECUN_TANH_SCALE, LECUN_TANH_SCALE),
-    "softsign": (-1.0, 1.0),
-    "hard_tanh": (-1.0, 1.0),
-    "arctan": (-math.pi / 2, math.pi / 2),
-    "erf": (-1.0, 1.0),
-    "shifted_tanh": (-1.0, 1.0),
-    "penalized_tanh": (-TANH_PENALTY, 1.0),
-    "relu": None,
-}
 # Of functions that Keras and its backends have under these names.
 _BACKENDS = ("keras", "tensorflow", "jax", "torch")
 _THEIR_BOUNDS: dict[str, Bounds | None] = {
-    "arctan": _BOUNDS["arctan"],
-    "atan": _BOUNDS["arctan"],
+    "arctan": (-math.pi / 2, math.pi / 2),
+    "atan": (-math.pi / 2, math.pi / 2),
     "erf": (-1.0, 1.0),
     "hard_sigmoid": (0.0, 1.0),
     "hard_tanh": (-1.0, 1.0),
@@ -243,6 +257,10 @@ _THEIR_BOUNDS: dict[str, Bounds | None] = {
     "sparse_sigmoid": (0.0, 1.0),
     "tanh": (-1.0, 1.0),
 }
+_THEIR_ODD = (
+    *("arctan", "atan", "erf", "hard_shrink", "hard_tanh", "linear", "soft_shrink", "soft_sign"),
+    *("softsign", "tanh", "tanh_shrink"),
+)
 
 
 def names() -> tuple[str, ...]:
@@ -257,7 +275,7 @@ def names() -> tuple[str, ...]:
     >>> activations.names()[:3]
     ('tanh', 'lecun_tanh', 'softsign')
     """
-    return tuple(_FUNCTIONS)
+    return tuple(_KNOWN)
 
 
 def get(activation: str | Callable) -> Callable:
@@ -283,8 +301,8 @@ def get(activation: str | Callable) -> Callable:
         if callable(activation):
             return activation
         raise _unknown(activation)
-    if activation in _FUNCTIONS:
-        return _FUNCTIONS[activation]
+    if activation in _KNOWN:
+        return _KNOWN[activation].function
     try:
         return keras.activations.get(activation)
     except ValueError:
@@ -320,16 +338,43 @@ def bounds(activation: Any) -> Bounds | None:
 
     Reference: equation 1 of the paper and Algorithm 2.
     """
-    inner = activation
-    while hasattr(inner, "activation"):
-        inner = inner.activation
-    for name, function in _FUNCTIONS.items():
-        if inner is function or inner == name:
-            return _BOUNDS[name]
-    their_name = inner if isinstance(inner, str) else _their_name(inner)
+    known, their_name = _find(activation)
+    if known is not None:
+        return known.bounds
     if their_name in _THEIR_BOUNDS:
         return _THEIR_BOUNDS[their_name]
     raise _unknown(activation)
+
+
+def is_odd(activation: Any) -> bool:
+    """Whether an activation is known to be odd, `f(-x) = -f(x)`.
+
+    Args:
+        activation: A name, a function, or a layer: its `activation` counts.
+
+    Returns:
+        True for what is known to be: of ours and of the registered ones, and of Keras and its
+        backends, those that `bounds` knows with bounds around zero, `linear`, `hard_shrink`,
+        `soft_shrink` and `tanh_shrink`.
+
+    Example:
+
+    >>> from keras_bnact import activations
+    >>> activations.is_odd("lecun_tanh"), activations.is_odd("shifted_tanh")
+    (True, False)
+    """
+    known, their_name = _find(activation)
+    return their_name in _THEIR_ODD if known is None else known.odd
+
+
+def _find(activation: Any) -> tuple[_Known | None, str | None]:
+    """What is known of ours or a registered one; else the name of one of theirs, if it is that."""
+    while hasattr(activation, "activation"):
+        activation = activation.activation
+    for name, known in _KNOWN.items():
+        if activation is known.function or activation == name:
+            return known, None
+    return None, activation if isinstance(activation, str) else _their_name(activation)
 
 
 def _their_name(function: Any) -> str | None:
@@ -345,7 +390,7 @@ def _their_name(function: Any) -> str | None:
 
 
 def register(
-    bounds: Bounds | None, name: str | None = None, package: str = "Custom"
+    bounds: Bounds | None, name: str | None = None, package: str = "Custom", odd: bool = False
 ) -> Callable[[Callable], Callable]:
     """Makes a function of one's own known by name, with its bounds; a decorator.
 
@@ -356,6 +401,7 @@ def register(
         bounds: Its asymptotes, the lower and the upper one; None for an unbounded function.
         name: The name to register, by default the function's.
         package: Keras' name space for saving, as in `register_keras_serializable`.
+        odd: Whether `f(-x) = -f(x)`, which `fold_batch_normalization` makes use of.
 
     Returns:
         A decorator that returns the function itself.
@@ -382,15 +428,14 @@ def register(
                 f"Only a function made by `def` can be saved with a model by name; got {function}."
             )
         key = name or function.__name__
-        known = _FUNCTIONS.get(key, function)
+        known = _KNOWN[key].function if key in _KNOWN else function
         # A module that is run or reloaded twice defines its function anew.
         if (known.__module__, known.__qualname__) != (function.__module__, function.__qualname__):
             raise ValueError(
                 f"An activation named '{key}' is registered already; give another `name`."
             )
         keras.saving.register_keras_serializable(package, key)(function)
-        _FUNCTIONS[key] = function
-        _BOUNDS[key] = checked
+        _KNOWN[key] = _Known(function, checked, odd)
         return function
 
     return decorator

@@ -1,5 +1,6 @@
 """Callbacks that measure while `model.fit` trains."""
 
+import dataclasses
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -16,6 +17,7 @@ from keras_bnact.measuring.layer_names import patterns
 from keras_bnact.measuring.programs import check_called
 from keras_bnact.reports.events import LayerEvents
 from keras_bnact.reports.page import check_installed, page
+from keras_bnact.statistics import ModelStatistics
 
 # What pages and TensorBoard show of channels.
 CHANNELS = Histogram(channels="all", bins=25)
@@ -75,14 +77,19 @@ class _EveryFewEpochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not self._entries or (epoch + 1) % self.every == 0:
-            self.epochs[epoch] = measured = self._measure(self.steps)
+            measured = self._measure(self.steps)
+            self.epochs[epoch] = self._kept(measured)
             self._entries = self._named(measured)
-            self.note(epoch, measured)
+            self._show(epoch, measured)
         if logs is not None:
             self._refuse(self._entries.keys() & logs.keys())
             logs |= self._entries
 
-    def note(self, epoch: int, measured: Any) -> None:
+    def _kept(self, measured: Any) -> Any:
+        """What is kept of what was measured."""
+        return measured
+
+    def _show(self, epoch: int, measured: Any) -> None:
         """Called with what was measured at the end of an epoch, counted from 0."""
 
     def _named(self, measured: Any) -> dict[str, float]:
@@ -143,6 +150,9 @@ class ActivationStatistics(_EveryFewEpochs):
     ([0, 1], 3)
     """
 
+    # Whether what is written needs the counts of every channel.
+    _shows_channels = False
+
     def __init__(
         self,
         data: Any,
@@ -157,8 +167,10 @@ class ActivationStatistics(_EveryFewEpochs):
         log_dir: str | os.PathLike | None = None,
     ):
         histograms = checked(histograms)
-        if log_dir is not None:
-            histograms = (CHANNELS, *(one for one in histograms if one != CHANNELS))
+        shown = self._shows_channels or log_dir is not None
+        self._adds_channels = shown and CHANNELS not in histograms
+        if self._adds_channels:
+            histograms = (CHANNELS, *histograms)
         self._events = None if log_dir is None else LayerEvents(log_dir)
         super().__init__(
             measure,
@@ -174,7 +186,14 @@ class ActivationStatistics(_EveryFewEpochs):
             verbose=0,
         )
 
-    def note(self, epoch: int, measured: Any) -> None:
+    def _kept(self, measured: Any) -> Any:
+        """Without the counts that nobody asked for, which add up over many epochs."""
+        if not self._adds_channels:
+            return measured
+        layers = (dataclasses.replace(x, histograms=x.histograms[1:]) for x in measured)
+        return ModelStatistics(layers, measured.left_out)
+
+    def _show(self, epoch: int, measured: Any) -> None:
         """Writes TensorBoard events."""
         if self._events is not None:
             self._events.write(epoch, measured)
@@ -215,6 +234,8 @@ class StatisticsReport(ActivationStatistics):
     True
     """
 
+    _shows_channels = True
+
     def __init__(self, path: str | os.PathLike, data: Any, **kwargs: Any):
         self.path = Path(path)
         if self.path.is_dir() or not self.path.parent.is_dir():
@@ -224,12 +245,11 @@ class StatisticsReport(ActivationStatistics):
             )
         # Before an epoch is trained for nothing.
         check_installed()
-        histograms = (CHANNELS, *checked(kwargs.pop("histograms", ())))
-        super().__init__(data, histograms=histograms, **kwargs)
+        super().__init__(data, **kwargs)
 
-    def note(self, epoch: int, measured: Any) -> None:
+    def _show(self, epoch: int, measured: Any) -> None:
         """Writes the page."""
-        super().note(epoch, measured)
+        super()._show(epoch, measured)
         records = {number + 1: past.records() for number, past in self.epochs.items()}
         # Beside it, so that who reads the page never finds half of it.
         beside = self.path.with_name(f".{self.path.name}.new")

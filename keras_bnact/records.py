@@ -72,6 +72,7 @@ class Results(ByName[Layer]):
 
     def records(self) -> list[dict[str, Any]]:
         """A dict of plain numbers and text for each layer."""
+        # A subclass of list is made though it lacks what is abstract.
         raise NotImplementedError
 
     def to_frame(self) -> Any:

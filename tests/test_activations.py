@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.special
 from keras import ops
+from oracle import as_float64
 
 from keras_bnact import activations
 
@@ -54,7 +55,7 @@ def own_function():
         return 2.5 * ops.tanh(4.0 * x)
 
     yield steep
-    del activations._FUNCTIONS["steep"], activations._BOUNDS["steep"]
+    del activations._KNOWN["steep"]
 
 
 @pytest.mark.parametrize("name", ORACLES)
@@ -171,3 +172,12 @@ def test_get_falls_back_on_keras_and_names_what_it_cannot_find():
         activations.get("sofsign")
     with pytest.raises(ValueError, match="Unknown activation 3"):
         activations.get(3)
+
+
+@pytest.mark.parametrize("name", activations.names())
+def test_oddness_is_that_of_the_function(name, rng):
+    x = rng.normal(scale=2.0, size=1000).astype("float32")
+    function = activations.get(name)
+    one, other = (as_float64(function(keras.ops.convert_to_tensor(y))) for y in (x, -x))
+    assert activations.is_odd(name) == np.allclose(one, -other, atol=1e-6)
+    assert activations.is_odd(keras.layers.Activation(function)) == activations.is_odd(name)

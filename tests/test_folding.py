@@ -338,3 +338,24 @@ def test_what_is_made_is_saved(rng, tmp_path):
     x = images(made, rng)
     loaded = keras.saving.load_model(tmp_path / "made.keras")
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), made.predict(x, verbose=0))
+
+
+def test_what_nothing_is_folded_into_stays_as_it_is(rng):
+    """A layer that was looked at gets no bias, which would begin with ones here."""
+    last = layers.Conv2D(3, 3, padding="same", use_bias=False, bias_initializer="ones", name="last")
+    model = sequential((8, 8, 3), conv("a"), bn("a_bn"), tanh(), bn("left"), last)
+    made, changed, left = fold_batch_normalization(randomize(model, rng))
+    assert [*changed] == ["a_bn"]
+    assert [*left] == ["left"]
+    assert made.get_layer("last").bias is None
+    x = images(model, rng)
+    before = model.predict(x, verbose=0)
+    scale = np.abs(before).max()
+    np.testing.assert_allclose(made.predict(x, verbose=0), before, atol=1e-5 * scale)
+
+
+def test_a_block_that_cannot_be_opened_is_told():
+    wrapped = layers.SpectralNormalization(layers.Dense(4))
+    model = sequential((3,), BoundedBlock(wrapped, name="block"), layers.Dense(2))
+    with pytest.raises(ValueError, match=r"block: normalizes in its own code \(BoundedBlock\)"):
+        fold_batch_normalization(model)

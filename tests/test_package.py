@@ -108,7 +108,11 @@ MAY_IMPORT = {
         "keras_bnact.reports",
         "keras_bnact.statistics",
     ],
-    "keras_bnact/callbacks.py": ["keras_bnact.measuring", "keras_bnact.reports"],
+    "keras_bnact/callbacks.py": [
+        "keras_bnact.measuring",
+        "keras_bnact.reports",
+        "keras_bnact.statistics",
+    ],
     "keras_bnact/models/*.py": [
         "keras_bnact.layers",
         "keras_bnact.models",

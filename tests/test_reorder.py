@@ -4,20 +4,12 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from structure import taken
 
 import keras_bnact
 from keras_bnact import BoundedBlock, reorder
 
 IDENTITY = {"moving_mean": 0.0, "moving_variance": 1.0, "gamma": 1.0, "beta": 0.0}
-
-
-def histories(part):
-    """The layers whose outputs a layer takes, from its configuration."""
-    if isinstance(part, dict) and "keras_history" in part:
-        yield part["keras_history"][0]
-    elif isinstance(part, dict | list | tuple):
-        for inner in part.values() if isinstance(part, dict) else part:
-            yield from histories(inner)
 
 
 def connections(model, prefix=""):
@@ -28,7 +20,7 @@ def connections(model, prefix=""):
         inner = layer["config"]
         if "layers" in inner:
             rows += connections(model.get_layer(inner["name"]), f"{prefix}{inner['name']}/")
-        before = [*histories(layer.get("inbound_nodes", []))]
+        before = [*taken(layer.get("inbound_nodes", []))]
         rows.append((prefix + inner["name"], layer["class_name"], before, inner.get("use_bias")))
     return rows
 

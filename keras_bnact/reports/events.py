@@ -50,8 +50,9 @@ class LayerEvents:
             for name, value in measured.entries().items():
                 self._tf.summary.scalar(name, value)
             for layer in measured:
+                everything = (None, tuple(range(len(layer.channel_mean))))
                 for histogram in layer.histograms:
-                    if histogram.of == "activation":
+                    if histogram.of == "activation" and histogram.channels in everything:
                         self._write_histogram(layer.name, histogram)
                         break
         self._writer.flush()

@@ -19,12 +19,11 @@ from keras_bnact.rewriting.graph import (
     described,
     detour,
     graphs,
-    has_normalization,
-    is_graph,
+    in_own_code,
     rebuilt,
     values,
 )
-from keras_bnact.rewriting.report import Rewritten
+from keras_bnact.rewriting.report import Rewritten, check_changed
 from keras_bnact.rewriting.weights import Weights, is_channels_first
 
 MAX_POOLING = (
@@ -52,22 +51,6 @@ MEANS = (
 )
 # These give what they take in another order.
 MOVING = (keras.layers.Flatten, keras.layers.Permute, keras.layers.Reshape)
-# Functions f with f(-x) = -f(x).
-ODD = (
-    activations.arctan,
-    activations.erf,
-    activations.hard_tanh,
-    activations.lecun_tanh,
-    activations.softsign,
-    activations.tanh,
-    keras.activations.hard_shrink,
-    keras.activations.hard_tanh,
-    keras.activations.linear,
-    keras.activations.soft_shrink,
-    keras.activations.softsign,
-    keras.activations.tanh,
-    keras.activations.tanh_shrink,
-)
 
 
 def fold_batch_normalization(model: keras.Model) -> Rewritten:
@@ -120,9 +103,7 @@ def fold_batch_normalization(model: keras.Model) -> Rewritten:
     opened = rebuilt(model, blocks) if blocks else model
     folding = _Folding()
     folding.read(opened)
-    if not folding.changed:
-        reasons = "".join(f"; {name}: {why}" for name, why in folding.left.items())
-        raise ValueError(f"Model '{model.name}' has no batch normalization to fold{reasons}.")
+    check_changed(model, "fold", folding.changed, folding.left)
     return Rewritten(rebuilt(opened, folding.replacements()), folding.changed, folding.left)
 
 
@@ -158,21 +139,16 @@ class _Folding:
 
     def replacements(self) -> dict[int, Replacement]:
         left_out = {normalization: Replacement() for normalization in self._folded}
-        layers = {x: Replacement([weights.new()]) for x, weights in self._weights.items()}
-        return left_out | layers
+        changed = {x: weights for x, weights in self._weights.items() if weights.changed}
+        return left_out | {x: Replacement([changed[x].new()]) for x in changed}
 
     def read(self, model: keras.Model) -> None:
         for prefix, graph in graphs(model):
-            normalizations = []
-            for operation in graph.operations:
-                if isinstance(operation, keras.layers.BatchNormalization):
-                    normalizations.append(operation)
-                elif not is_graph(operation) and has_normalization(operation):
-                    kind = type(operation).__name__
-                    self.left[prefix + operation.name] = f"normalizes in its own code ({kind})"
+            self.left |= {prefix + x.name: in_own_code(x) for x in graph.normalizing}
             # Into what is before them first, so that what is left of a chain is known.
-            normalizations.sort(key=lambda x: not _follows_weights(graph, x))
-            for normalization in normalizations:
+            for normalization in sorted(
+                graph.normalizations, key=lambda x: not _follows_weights(graph, x)
+            ):
                 self._fold(graph, normalization, prefix)
 
     def _fold(self, graph: Graph, normalization: Any, prefix: str) -> None:
@@ -232,7 +208,9 @@ class _Folding:
         return [path.layer for path in paths]
 
     def _weights_of(self, layer: keras.layers.Layer) -> Weights:
-        return self._weights.setdefault(id(layer), Weights(layer))
+        if id(layer) not in self._weights:
+            self._weights[id(layer)] = Weights(layer)
+        return self._weights[id(layer)]
 
     def _odd_source(self, graph: Graph, call: Call) -> Weights:
         """The weight layer that an odd activation before a call takes alone."""
@@ -245,7 +223,7 @@ class _Folding:
             if id(source.operation) in self._folded:
                 steps, source = [source.operation, *steps], source.before[0]
         name = before.operation.name
-        if activation not in ODD:
+        if not activations.is_odd(activation):
             raise _LeftError(
                 f"before max pooling with negative scales, and after '{name}', which is not odd"
             )

@@ -42,16 +42,12 @@ class Graph:
 
     Args:
         model: One that `is_graph`.
-
-    Attributes:
-        calls: In an order in which they can be made.
     """
 
     def __init__(self, model: keras.Model):
         functional = _keras_internals.functional(model)
         outputs = {id(tensor) for tensor in functional.outputs}
         makers: dict[int, Call] = {}
-        self.calls: list[Call] = []
         self._calls_of: dict[int, list[Call]] = {}
         for node in _keras_internals.nodes(functional):
             call = Call(
@@ -64,13 +60,31 @@ class Graph:
             makers |= {id(tensor): call for tensor in node.outputs}
             for other in call.before:
                 other.after.append(call)
-            self.calls.append(call)
             self._calls_of.setdefault(id(node.operation), []).append(call)
 
     @property
     def operations(self) -> list[keras.Operation]:
         """Once each, in the order of their first calls."""
         return [calls[0].operation for calls in self._calls_of.values()]
+
+    @property
+    def normalizations(self) -> list[keras.layers.BatchNormalization]:
+        """The batch normalizations among the operations."""
+        return [x for x in self.operations if isinstance(x, keras.layers.BatchNormalization)]
+
+    @property
+    def normalizing(self) -> list[keras.layers.Layer]:
+        """The layers that normalize within, in code of their own: blocks, wrappers, subclasses."""
+        return [
+            layer
+            for layer in self.operations
+            if isinstance(layer, keras.layers.Layer)
+            and not is_graph(layer)
+            and any(
+                isinstance(inner, keras.layers.BatchNormalization)
+                for inner in _keras_internals.layers(layer, include_self=False)
+            )
+        ]
 
     def calls_of(self, operation: keras.Operation) -> list[Call]:
         """All calls of an operation, several where it is shared."""
@@ -152,6 +166,11 @@ def described(call: Call) -> str:
     return f"'{call.operation.name}' ({type(call.operation).__name__})"
 
 
+def in_own_code(layer: keras.layers.Layer) -> str:
+    """Why the batch normalization of a layer that is `normalizing` is left."""
+    return f"normalizes in its own code ({type(layer).__name__})"
+
+
 def detour(call: Call, steps: Sequence[keras.Operation | None]) -> str | None:
     """Where what a call gives goes instead of through the steps alone, or None."""
     for step in steps:
@@ -161,14 +180,6 @@ def detour(call: Call, steps: Sequence[keras.Operation | None]) -> str | None:
             return f"'{call.operation.name}' goes to {' and '.join(goes)}"
         call = call.next
     return None
-
-
-def has_normalization(layer: keras.Operation) -> bool:
-    """Whether there is batch normalization among the layers within a layer."""
-    return isinstance(layer, keras.layers.Layer) and any(
-        isinstance(inner, keras.layers.BatchNormalization)
-        for inner in _keras_internals.layers(layer, include_self=False)
-    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,12 +18,11 @@ from keras_bnact.rewriting.graph import (
     described,
     detour,
     graphs,
-    has_normalization,
-    is_graph,
+    in_own_code,
     rebuilt,
     values,
 )
-from keras_bnact.rewriting.report import Rewritten
+from keras_bnact.rewriting.report import Rewritten, check_changed
 
 ORDERS = ("swap", "convention")
 ALREADY = "in that order already"
@@ -104,12 +103,8 @@ def reorder(
     check_graph(model)
     reordering = _Reordering(order, order == "swap" or use_bias, kernel_initializer)
     reordering.read(model)
-    if not reordering.changed:
-        reasons = "".join(f"; {name}: {why}" for name, why in reordering.left.items())
-        raise ValueError(
-            f"Model '{model.name}' has no batch normalization to bring into the order {order!r}"
-            f"{reasons}."
-        )
+    what = f"bring into the order {order!r}"
+    check_changed(model, what, reordering.changed, reordering.left)
     made = rebuilt(model, reordering.replacements)
     return Rewritten(made, reordering.changed, reordering.left)
 
@@ -149,19 +144,18 @@ class _Reordering:
 
     def read(self, model: keras.Model) -> None:
         for prefix, graph in graphs(model):
-            for operation in graph.operations:
-                name = prefix + operation.name
-                if isinstance(operation, BoundedBlock):
-                    self._read_block(operation, name)
-                elif isinstance(operation, keras.layers.BatchNormalization):
-                    self._read_normalization(graph, operation, name)
-                elif not is_graph(operation) and has_normalization(operation):
-                    self.left[name] = f"normalizes in its own code ({type(operation).__name__})"
+            for layer in graph.normalizing:
+                if isinstance(layer, BoundedBlock):
+                    self._read_block(layer, prefix + layer.name)
+                else:
+                    self.left[prefix + layer.name] = in_own_code(layer)
+            for normalization in graph.normalizations:
+                self._read_normalization(graph, normalization, prefix + normalization.name)
 
     def _read_block(self, block: BoundedBlock, name: str) -> None:
         if block.order == self.order:
             self.left[name] = ALREADY
-        elif block.order != "nobn":
+        else:
             layer, notes = self._weight_layer(block.layer)
             config = block.get_config() | {
                 "order": self.order,

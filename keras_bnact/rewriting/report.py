@@ -1,10 +1,24 @@
 """What a model became, and what was left as it was."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import keras
 
 from keras_bnact.records import aligned
+
+
+def check_changed(
+    model: keras.Model, what: str, changed: Mapping[str, str], left: Mapping[str, str]
+) -> None:
+    """Refuses a model of which nothing was changed.
+
+    Raises:
+        ValueError: With what was left, and why.
+    """
+    if not changed:
+        reasons = "".join(f"; {name}: {why}" for name, why in left.items())
+        raise ValueError(f"Model '{model.name}' has no batch normalization to {what}{reasons}.")
 
 
 class Rewritten(NamedTuple):

@@ -1,5 +1,6 @@
 """The kernels and bias of a weight layer, as the arithmetic that they are."""
 
+import functools
 import math
 from typing import Any
 
@@ -22,11 +23,19 @@ class Weights:
 
     Args:
         layer: One that `is_weight_layer`. It stays as it is.
+
+    Attributes:
+        changed: Whether anything was folded in.
     """
 
     def __init__(self, layer: keras.layers.Layer):
         self.layer = layer
-        self.values = {name: value.astype("float64") for name, value in values(layer).items()}
+        self.changed = False
+
+    @functools.cached_property
+    def values(self) -> dict[str, np.ndarray]:
+        """By name; copied once something is folded in, since kernels can be large."""
+        return {name: value.astype("float64") for name, value in values(self.layer).items()}
 
     @property
     def channels_first(self) -> bool:
@@ -50,6 +59,7 @@ class Weights:
 
     def scale_outputs(self, scale: np.ndarray, shift: np.ndarray | float) -> None:
         """Makes the layer give `scale * y + shift` in the place of y."""
+        self.changed = True
         layer, values = self.layer, self.values
         if isinstance(layer, _SEPARABLE):
             values["pointwise_kernel"] *= scale
@@ -66,6 +76,7 @@ class Weights:
 
         The shift must be of zeros unless the layer `takes_shifts`.
         """
+        self.changed = True
         layer, values = self.layer, self.values
         if isinstance(layer, _TRANSPOSED):
             values["kernel"] *= scale
