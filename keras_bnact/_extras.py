@@ -15,6 +15,13 @@ def imported(name: str, extra: str, purpose: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != name.split(".")[0]:
             raise
-        raise ModuleNotFoundError(
-            f"{purpose} needs {error.name}: pip install 'keras_bnact[{extra}]'.", name=error.name
-        ) from None
+        raise missing(error.name, extra, purpose) from None
+
+
+def missing(name: str, extra: str, purpose: str) -> ModuleNotFoundError:
+    """That a module is not installed, and how it is."""
+    return ModuleNotFoundError(
+        f"{purpose} needs {name}, which keras_bnact's extra '{extra}' brings: pip install "
+        f"'.[{extra}]' in a clone of it.",
+        name=name,
+    )

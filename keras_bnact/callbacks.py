@@ -128,7 +128,7 @@ class ActivationStatistics(_EveryFewEpochs):
             `keras.callbacks.TensorBoard`: scalars of each layer, true histograms of its
             activation, and an image of its channels' distributions, as
             `keras_bnact.reports.events.LayerEvents` writes them. They are of an epoch's number
-            from 0, as Keras' are. Needs TensorFlow and `keras_bnact[tensorboard]`. Default: none.
+            from 0, as Keras' are. Needs the extra `tensorboard`. Default: none.
 
     Attributes:
         epochs: The `ModelStatistics` of each measured epoch, by its number from 0.
@@ -205,7 +205,7 @@ class StatisticsReport(ActivationStatistics):
     The page is one HTML file that needs no other and no network: findings in plain sentences
     (`keras_bnact.reports.find` has their limits), saturation, skewness and sparsity by layer and
     epoch, the distributions of the channels, and those that are most saturated and most skewed.
-    Needs `keras_bnact[report]`.
+    Needs the extra `report`.
 
     Args:
         path: Of the file, in a folder that exists; it is written anew each time.

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from keras_bnact import _keras_internals
+from keras_bnact import _extras, _keras_internals
 from keras_bnact.measuring import batches, model_inputs
 
 # By format, how the name of what is written ends.
@@ -75,7 +75,7 @@ def export(
             compute in something else than float32 (but in a SavedModel), operations that the
             format lacks (TFLite those of `arctan` and `erf`), and `representative_data` that is
             missing or not asked for.
-        ImportError: Where the extra is missing.
+        ModuleNotFoundError: Where the extra is missing.
         OSError: If there is no such folder, or something else in the place of `path`.
 
     Example:
@@ -136,9 +136,7 @@ def _check_request(path: Path, format: str, representative_data: Any) -> None:
             f"format={format!r}: leave it out."
         )
     if format == "onnx" and importlib.util.find_spec("tf2onnx") is None:
-        raise ImportError(
-            "format='onnx' needs tf2onnx, which is not installed: pip install 'keras_bnact[onnx]'."
-        )
+        raise _extras.missing("tf2onnx", "onnx", "format='onnx'")
 
 
 def _is_replaceable(path: Path, format: str) -> bool:

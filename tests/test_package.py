@@ -53,7 +53,11 @@ MAY_IMPORT = {
     "keras_bnact/_backends/*.py": ["keras_bnact._backends", "keras_bnact._keras_internals"],
     "keras_bnact/_fused.py": ["keras_bnact._backends"],
     "keras_bnact/regularizers.py": [],
-    "keras_bnact/exporting.py": ["keras_bnact._keras_internals", "keras_bnact.measuring"],
+    "keras_bnact/exporting.py": [
+        "keras_bnact._extras",
+        "keras_bnact._keras_internals",
+        "keras_bnact.measuring",
+    ],
     "keras_bnact/normalization.py": ["keras_bnact._fused"],
     "keras_bnact/layers.py": [
         "keras_bnact._layer_kinds",

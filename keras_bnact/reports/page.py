@@ -57,7 +57,7 @@ def page(
     """A page of a model in training: findings, statistics by layer and epoch, and channels.
 
     It needs no other file and no network, and is readable on a telephone. Needs `jinja2`, which
-    `pip install "keras_bnact[report]"` brings.
+    the extra `report` brings.
 
     Args:
         title: What was trained.
