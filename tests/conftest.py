@@ -14,7 +14,10 @@ from train import native_messages
 os.environ.pop(native_messages.LOG_LEVEL, None)
 # JAX's, for replicas.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
-with native_messages.suppressed():
+with native_messages.suppressed(), pytest.MonkeyPatch.context() as patch:
+    # Without oneDNN's kernels, which TensorFlow takes by itself on some processors alone, a CPU has
+    # no convolution of channels first.
+    patch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
     import keras
     import tensorflow as tf
 

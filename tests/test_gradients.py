@@ -177,6 +177,22 @@ def test_float16_does_not_lose_small_gradients(rng):
     np.testing.assert_allclose(figures(half), figures(layer), rtol=HALF)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has no float64 unless told so")
+def test_in_float64_gradients_are_those_of_float32(rng):
+    single = block_model("swap")
+    batches = batches_of(rng, (16,))
+    (expected,) = measure_gradients(single, batches)
+    keras.config.set_dtype_policy("float64")
+    keras.config.set_floatx("float64")
+    try:
+        double = block_model("swap")
+        double.set_weights(single.get_weights())
+        (layer,) = measure_gradients(double, batches)
+    finally:
+        keras.config.set_floatx("float32")
+    np.testing.assert_allclose(figures(layer), figures(expected), rtol=1e-5)
+
+
 def test_the_loss_scale_is_that_of_the_moment(rng):
     keras.config.set_dtype_policy("mixed_float16")
     model = block_model("swap")

@@ -53,7 +53,8 @@ def trained(loop, epochs):
 
 
 def test_an_epoch_in_one_program_is_its_steps_one_by_one(image_set):
-    flags = options.parse([*SMALL, "--learning_rate=0.01", "--seed=7"])
+    # Without max pooling, which decides near ties by rounding.
+    flags = options.parse([*SMALL, "--model=mobilenet", "--learning_rate=0.01", "--seed=7"])
     loops = [JaxLoop(flags, image_set, whole_epochs=whole) for whole in (True, False)]
     figures = []
     for loop in loops:

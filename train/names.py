@@ -13,6 +13,7 @@ PRECISIONS = {
     "tf32": "float32",
     "bfloat16": "mixed_bfloat16",
     "float16": "mixed_float16",
+    "float64": "float64",
 }
 ORDERS = ("swap", "convention", "nobn")
 # Name on the command line: function in keras_bnact.models and its own arguments.

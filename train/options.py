@@ -194,8 +194,9 @@ def define() -> flags.FlagValues:
         "precision",
         "tf32",
         names.PRECISIONS,
-        "What is computed in, with float32 weights. tf32 rounds the factors of matrix products on "
-        "GPUs that have it, and is float32 elsewhere.",
+        "What is computed in, with float32 weights but for float64. tf32 rounds the factors of "
+        "matrix products on GPUs that have it, and is float32 elsewhere; float64 tells what is "
+        "rounding, in three times the time.",
     )
     boolean("deterministic", "Ask TensorFlow for kernels that repeat bit for bit.")
     string(

@@ -235,7 +235,8 @@ class _Program:
             share = ops.shape(batch[0])[0]
             loss *= replicas * ops.cast(share, loss.dtype) / ops.cast(number, loss.dtype)
             targets = [[site.inputs, *kernels(site.layer)] for site in sites]
-            return loss * scale, [site.layer_inputs for site in sites], targets
+            scaled = loss * ops.cast(scale, loss.dtype)
+            return scaled, [site.layer_inputs for site in sites], targets
 
         def step(batch, number, scale):
             inputs, gradients = backend.gradients(
@@ -265,8 +266,8 @@ class _Program:
 
 def _sum_and_count(tensors: Sequence[Any], scale: Any) -> Any:
     """Sum of the absolute values over `scale`, and number of the elements, in float64."""
-    flat = ops.concatenate([ops.reshape(ops.cast(t, "float32"), (-1,)) for t in tensors])
-    values = ops.abs(ops.cast(flat, "float64")) / ops.cast(scale, "float64")
+    flat = ops.concatenate([ops.reshape(ops.cast(t, "float64"), (-1,)) for t in tensors])
+    values = ops.abs(flat) / ops.cast(scale, "float64")
     return ops.stack([ops.sum(values), ops.cast(ops.size(flat), "float64")])
 
 

@@ -20,6 +20,9 @@ def start(flags: Any) -> None:
 
         import keras
     keras.config.set_dtype_policy(PRECISIONS[flags.precision])
+    if flags.precision == "float64":
+        # What losses and metrics are computed in.
+        keras.config.set_floatx("float64")
     # What Keras' initializers take their seeds from; its own function would import TensorFlow on
     # JAX, too. All else is drawn from seeds of its own.
     random.seed(flags.seed)
