@@ -116,8 +116,13 @@ def read(folder: Path) -> tuple[list[Run], list[str]]:
             run = _run(path)
         except FileNotFoundError as error:
             name = Path(error.filename).name
-            finished = (path / files.SUMMARY).is_file()
-            reason = f"has no {name}: of an older format" if finished else "is not finished"
+            if (path / files.DIVERGED).is_file():
+                epoch = json.loads((path / files.DIVERGED).read_text())["epoch"]
+                reason = f"diverged at epoch {epoch}"
+            elif (path / files.SUMMARY).is_file():
+                reason = f"has no {name}: of an older format"
+            else:
+                reason = "is not finished"
             problems.append(f"{path} {reason}")
         except Exception as error:
             # Whatever a damaged file makes of itself.

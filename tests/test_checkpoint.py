@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from train.errors import UsageError
-from train.run_directory import CHECKPOINT, RunDirectory
+from train.run_directory import CHECKPOINT, PREVIOUS_CHECKPOINT, RunDirectory
 from train.training import checkpoint
 from train.training.checkpoint import Checkpoint
 
@@ -61,4 +61,61 @@ def test_what_does_not_fit_is_refused(directory):
     path = directory.path / CHECKPOINT
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(UsageError, match=r"checkpoint\.npz is damaged"):
+        Checkpoint(variables(0.0), directory)
+
+
+def two_saved(directory):
+    """Of one epoch with 1, and then of two with 2."""
+    for value in (1.0, 2.0):
+        written = Checkpoint(variables(0.0), directory)
+        for variable in written._variables:
+            variable.assign(np.full((2, 3), value))
+        written.progress.add_epoch({"epoch": value}, seconds=1.0, total_seconds=1.0)
+        written.save()
+
+
+def test_a_damaged_one_falls_back_to_the_one_before_and_says_so(directory, capsys):
+    two_saved(directory)
+    path = directory.path / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:-40])
+    restored = Checkpoint(some := variables(0.0), directory)
+    assert restored.progress.epochs == 1
+    np.testing.assert_array_equal(some[0], np.full((2, 3), 1.0))
+    said = capsys.readouterr().err
+    assert f"{path} is damaged" in said
+    assert "goes on from the one before it, after epoch 1." in said
+    assert said.count("\n") == 1
+
+
+def test_a_death_between_its_two_renamings_costs_one_epoch(directory):
+    two_saved(directory)
+    (directory.path / CHECKPOINT).unlink()
+    assert Checkpoint(variables(0.0), directory).progress.epochs == 1
+
+
+def test_no_garbled_byte_is_ever_taken_for_a_weight(directory, rng, capsys):
+    two_saved(directory)
+    path = directory.path / CHECKPOINT
+    whole = path.read_bytes()
+    fallen_back = 0
+    for place in rng.permutation(len(whole))[:200]:
+        garbled = bytearray(whole)
+        garbled[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(garbled)
+        restored = Checkpoint(some := variables(0.0), directory)
+        # What is not told, a date for one, is of no account.
+        value = float(restored.progress.epochs)
+        assert value in (1.0, 2.0)
+        for variable in some:
+            np.testing.assert_array_equal(variable, np.full((2, 3), value))
+        fallen_back += value == 1.0
+    assert fallen_back > 50
+    assert capsys.readouterr().err.count("\n") == fallen_back
+
+
+def test_two_damaged_ones_are_refused(directory):
+    two_saved(directory)
+    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
+        (directory.path / name).write_bytes(b"PK")
+    with pytest.raises(UsageError, match=r"checkpoint\.npz is damaged .* and .*previous\.npz is"):
         Checkpoint(variables(0.0), directory)

@@ -2,7 +2,7 @@ import pytest
 
 from train import options
 from train.errors import UsageError
-from train.run_directory import SUMMARY, RunDirectory
+from train.run_directory import DIVERGED, SUMMARY, RunDirectory
 from train.sweeps import comparison, grid
 
 
@@ -95,14 +95,14 @@ def test_means_and_deviations_over_seeds(tmp_path):
     )
     comparison.write(rows, tmp_path)
     lines = (tmp_path / "table.csv").read_text().splitlines()
-    assert lines[0] == "order,runs,finished,test_accuracy_mean,test_accuracy_std"
+    assert lines[0] == "order,runs,finished,diverged,test_accuracy_mean,test_accuracy_std"
     swap, convention, nobn = (line.split(",") for line in lines[1:])
-    assert swap[:3] == ["swap", "2", "2"]
-    assert float(swap[3]) == pytest.approx(0.15)
+    assert swap[:4] == ["swap", "2", "2", "0"]
+    assert float(swap[4]) == pytest.approx(0.15)
     # By hand: the square root of 2 * 0.05**2 / 1, and of 2 * 0.1**2.
-    assert float(swap[4]) == pytest.approx(0.0707107, abs=1e-6)
-    assert float(convention[4]) == pytest.approx(0.1414214, abs=1e-6)
-    assert nobn == ["nobn", "2", "1", "0.3", ""]
+    assert float(swap[5]) == pytest.approx(0.0707107, abs=1e-6)
+    assert float(convention[5]) == pytest.approx(0.1414214, abs=1e-6)
+    assert nobn == ["nobn", "2", "1", "0", "0.3", ""]
     report = f"{comparison.report(rows)}\n{comparison.verdict(rows)}"
     assert "1 of 2" in report
     assert "0.5000 ± 0.1414" in report
@@ -146,3 +146,19 @@ def test_the_best_quarter_of_each_learning_rate_goes_on(tmp_path):
 
     assert kept(rows) == [("0.1", "5"), ("0.1", "8"), ("0.01", "4"), ("0.01", "5")]
     assert kept(rows[:3]) == [("0.1", "2")]
+
+
+def test_settings_of_which_a_run_diverged_are_not_the_best(tmp_path):
+    arguments = ["--grid=learning_rate=1e6,0.1", "--grid=seed=0,1"]
+    accuracies = [{"test": 0.9}, None, {"test": 0.5}, {"test": 0.6}]
+    comparison_of(tmp_path, accuracies, *arguments)
+    lost = RunDirectory(tmp_path / "learning_rate=1e6,seed=1", "")
+    lost.path.mkdir()
+    lost.write_json(DIVERGED, {"epoch": 3, "layer": "logits", "reason": "it is not finite"})
+    rows = comparison_of(tmp_path, [None] * 4, *arguments)
+    assert [[*row.diverged] for row in rows] == [[3], []]
+    assert "1 of 2, 1 diverged at epoch 3" in comparison.report(rows)
+    assert comparison.verdict(rows) == "Best by test accuracy: learning_rate=0.1"
+    assert [row.settings for row in comparison.best_quarter(rows)] == [{"learning_rate": "0.1"}]
+    comparison.write(rows, tmp_path)
+    assert (tmp_path / "table.csv").read_text().splitlines()[1].startswith("1e6,2,1,1,0.9")

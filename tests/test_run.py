@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from conftest import SMALL_RUN as SMALL
 from test_options import MISTAKES
 
 from keras_bnact import measure, measure_gradients
-from train import native_messages, options, run, run_directory
+from train import errors, native_messages, options, run, run_directory
 from train.run_directory import RunDirectory
 from train.training import schedule
 
@@ -367,17 +368,25 @@ def test_a_validation_part_judges_the_epochs_and_stops_them(train, tmp_path):
     assert 0.0 <= summary["test"]["accuracy"] <= 1.0
 
 
-def test_a_run_that_diverges_ends_and_says_so(train, tmp_path):
+def test_a_run_that_diverges_ends_and_says_where(train, tmp_path):
     run_dir = tmp_path / "run"
-    process = train(
-        *SMALL, "--epochs=1", "--learning_rate=1e25", "--export=none", f"--run_dir={run_dir}"
-    )
-    assert process.returncode == 0, process.stderr
-    assert "NaN or infinity in 3 of 3 channels of conv1" in process.stdout
-    summary = json.loads((run_dir / "summary.json").read_text())
-    assert summary["statistics"] == {"saturation": None, "skewness": None, "sparsity": None}
-    assert (run_dir / "model.keras").is_file()
-    assert "nan" in (run_dir / "statistics.csv").read_text()
+    arguments = [*SMALL, "--epochs=2", "--learning_rate=1e6", f"--run_dir={run_dir}"]
+    process = train(*arguments)
+    assert process.returncode == errors.DIVERGED
+    said = process.stderr
+    assert re.fullmatch(r"train\.run: the loss of epoch \d is not finite: .*\n", said), said
+    assert "try a smaller --learning_rate than 1e+06: times --weight_decay it is 500" in said
+    found = json.loads((run_dir / "diverged.json").read_text())
+    assert found["reason"] in said
+    assert not (run_dir / "model.keras").exists()
+    # What is kept is from before: its values are finite, and one step on they are not.
+    with np.load(run_dir / "checkpoint.npz") as kept:
+        values = [kept[name] for name in kept.files if name.isdigit()]
+    assert all(np.isfinite(value).all() for value in values)
+    again = train(*arguments)
+    assert again.returncode == errors.DIVERGED
+    assert found["reason"] in again.stderr
+    assert "--overwrite trains it anew" in again.stderr
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -42,7 +42,7 @@ def test_runs_are_made_compared_and_not_made_again(run_python, tmp_path):
     # Which a log is read for.
     assert "seed=0,test_examples=99 finished\n" in process.stderr
     table = (tmp_path / "sweep" / "table.csv").read_text().splitlines()
-    assert table[0] == "test_examples,runs,finished,test_accuracy_mean,test_accuracy_std"
+    assert table[0] == "test_examples,runs,finished,diverged,test_accuracy_mean,test_accuracy_std"
     first = tmp_path / "sweep" / "seed=0,test_examples=99"
     accuracy = json.loads((first / "summary.json").read_text())["test"]["accuracy"]
     assert 0.0 < accuracy <= 1.0

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 
 MISTAKE = 2
+DIVERGED = 3
 IN_USE = 75
 INTERRUPTED = 130
 UNREAD = 141
@@ -43,6 +44,12 @@ class InUseError(UsageError):
     """Another process works on the run, or has just finished it: no mistake, try again later."""
 
     status = IN_USE
+
+
+class DivergedError(UsageError):
+    """The loss of a run is no longer finite: no epoch more is to be had with its flags."""
+
+    status = DIVERGED
 
 
 def nearest(given: str, accepted: Iterable[str]) -> str:

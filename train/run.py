@@ -12,8 +12,8 @@ from train.run_directory import RunDirectory, State
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit status.
 
-    That is 0, 2 for a mistake of the user's, 75 if another process works on the run, or 130 if
-    interrupted.
+    That is 0, 2 for a mistake of the user's, 3 if the loss is no longer finite, 75 if another
+    process works on the run, or 130 if interrupted.
     """
     goes_on = "without --overwrite, the same command goes on."
     return errors.run_command("train.run", lambda: _run(arguments), goes_on)
@@ -30,10 +30,14 @@ def _run(arguments: Sequence[str]) -> int:
     state = directory.state(flags.overwrite)
     if state is not State.NEW:
         directory.check_backend(backend.name())
+    if state is State.DIVERGED:
+        reason = directory.read_json(run_directory.DIVERGED)["reason"]
+        raise errors.DivergedError(
+            f"{directory.path} holds this run, which diverged: {reason} --overwrite trains it anew."
+        )
     if state is State.FINISHED:
         print(f"{directory.path} holds this run, finished; --overwrite trains it anew.")
-        with errors.file_errors(f"--run_dir={directory.path}"):
-            summary = directory.read_json(run_directory.SUMMARY)
+        summary = directory.read_json(run_directory.SUMMARY)
         _report(summary, directory)
         return 0
 

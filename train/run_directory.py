@@ -1,6 +1,7 @@
 """A run directory: the seam between training and whatever reads its results.
 
-A reader never sees half a file: everything is written beside its place and then renamed.
+A reader never sees half a file: everything is written beside its place and then renamed, once it is
+on the disk, so that a machine that loses its power leaves whole files too.
 """
 
 import contextlib
@@ -38,6 +39,8 @@ EXPORTS = {
 REPORT = "report.html"
 TENSORBOARD = "tensorboard"
 CHECKPOINT = "checkpoint.npz"
+PREVIOUS_CHECKPOINT = "checkpoint-previous.npz"
+DIVERGED = "diverged.json"
 NAMES = (
     FLAGS,
     ENVIRONMENT,
@@ -51,6 +54,8 @@ NAMES = (
     REPORT,
     TENSORBOARD,
     CHECKPOINT,
+    PREVIOUS_CHECKPOINT,
+    DIVERGED,
 )
 
 PARTIAL = ".partial-"
@@ -64,6 +69,7 @@ class State(enum.Enum):
 
     NEW = enum.auto()
     INTERRUPTED = enum.auto()
+    DIVERGED = enum.auto()
     FINISHED = enum.auto()
 
 
@@ -111,6 +117,8 @@ class RunDirectory:
             self._refuse_other_flags()
             if self._lock is None and self._locked():
                 raise self._in_use()
+            if (self.path / DIVERGED).is_file():
+                return State.DIVERGED
             return State.FINISHED if (self.path / SUMMARY).is_file() else State.INTERRUPTED
         held_a_run = (self.path / FLAGS).is_file() or (self.path / DELETED_FLAGS).is_file()
         for entry in self.path.iterdir():
@@ -168,7 +176,7 @@ class RunDirectory:
     def _clear(self, overwrite: bool) -> None:
         """Deletes an old run, and what a killed process has left half-written."""
         state = self.state(overwrite)
-        if state is State.FINISHED:
+        if state in (State.FINISHED, State.DIVERGED):
             raise InUseError(f"--run_dir={self.path} was finished by another process meanwhile.")
         if state is State.NEW and (self.path / FLAGS).is_file():
             # So that what is left is known for a run's if the deletion is cut short.
@@ -187,6 +195,7 @@ class RunDirectory:
         partial, final = self.path / f"{PARTIAL}{name}", self.path / name
         with self._files():
             yield partial
+            _to_disk(partial)
             if final.is_dir():
                 # A folder cannot be renamed over another.
                 old = self.path / f"{PARTIAL}old-{name}"
@@ -195,6 +204,7 @@ class RunDirectory:
                 _delete(old)
             else:
                 partial.rename(final)
+            _sync(self.path)
 
     def write_text(self, name: str, text: str) -> None:
         with self.writing(name) as path:
@@ -216,7 +226,19 @@ class RunDirectory:
         self.write_text(name, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
 
     def read_json(self, name: str) -> Any:
-        return json.loads((self.path / name).read_text())
+        """Reads JSON.
+
+        Raises:
+            UsageError: If the file cannot be read, or is damaged.
+        """
+        with self._files():
+            text = (self.path / name).read_text()
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise UsageError(
+                f"{self.path / name} is damaged ({error}): start anew with train.run's --overwrite."
+            ) from None
 
     def _files(self) -> contextlib.AbstractContextManager:
         return file_errors(f"--run_dir={self.path}")
@@ -253,6 +275,22 @@ class RunDirectory:
                 f"--run_dir={self.path} holds a run with other flags, {differences}: "
                 "name another folder, or start anew there with train.run's --overwrite."
             )
+
+
+def _to_disk(entry: Path) -> None:
+    """Has a file, or all of a folder, written to the disk."""
+    for folder, _, names in os.walk(entry):
+        for name in names:
+            _sync(Path(folder, name))
+    _sync(entry)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _delete(entry: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from train import backend, data, errors, options, run_directory
-from train.errors import IN_USE, InUseError, UsageError
+from train.errors import DIVERGED, IN_USE, InUseError, UsageError
 from train.run_directory import RunDirectory, State
 from train.sweeps import comparison, engines, grid
 from train.sweeps.grid import Run
@@ -59,7 +59,7 @@ def _sweep(arguments: Sequence[str]) -> int:
             print("--final waits until all of these runs are finished.")
         return int(failed)
     print("\nThe best settings, on all training images")
-    chosen, _ = comparison.best(rows)
+    chosen, _ = _best(rows)
     failed, _ = _train(grid.runs(final, common, chosen.settings), folder / FINAL, sweep)
     return int(failed)
 
@@ -74,6 +74,7 @@ def _search(
         runs = grid.runs(grids, common, epochs=epochs)
         place = folder
         if rows is not None:
+            _best(rows)
             kept = [row.settings for row in comparison.best_quarter(rows)]
             runs = [run for run in runs if comparison.settings(run) in kept]
         if epochs is not None:
@@ -86,6 +87,16 @@ def _search(
     if verdict := comparison.verdict(rows):
         print(verdict)
     return failed, rows
+
+
+def _best(rows: Sequence[comparison.Row]) -> tuple[comparison.Row, str]:
+    chosen = comparison.best(rows)
+    if chosen is None:
+        raise UsageError(
+            "no setting is left to choose from, since runs of each diverged: give smaller learning "
+            "rates."
+        )
+    return chosen
 
 
 def _check_search(sweep: Any, common: Any, runs: Sequence[Run], grids: Sequence[str]) -> None:
@@ -142,7 +153,7 @@ def _is_to_run(run: Run, directory: RunDirectory) -> bool:
         return True
     if state is not State.NEW:
         directory.check_backend(backend.name())
-    return state is not State.FINISHED
+    return state not in (State.FINISHED, State.DIVERGED)
 
 
 def _check_engine(sweep: Any) -> None:
@@ -189,10 +200,14 @@ def _execute(
                 reason = _failure(future, _log(folder, run))
                 # Stopped early, failed or whole: no epoch of it is to come.
                 done[run] = epochs[run]
-                if reason is not None:
+                diverged = comparison.diverged(directories[run])
+                if diverged is not None:
+                    _say(progress, f"{run.name} diverged at epoch {diverged}")
+                elif reason is not None:
                     failures[run] = reason
-                outcome = "finished" if reason is None else f"failed: {reason}"
-                _say(progress, f"{run.name} {outcome}")
+                    _say(progress, f"{run.name} failed: {reason}")
+                else:
+                    _say(progress, f"{run.name} finished")
             for run in (*futures.values(), *elsewhere):
                 done[run] = _epochs(directories[run])
             over = len(runs) - len(futures) - len(elsewhere)
@@ -260,7 +275,7 @@ def _failure(future: Future, log: str) -> str | None:
         return " ".join(str(future.exception()).split())
     if future.result() < 0:
         return f"killed by signal {-future.result()}"
-    return _last_line(log) if future.result() else None
+    return None if future.result() in (0, DIVERGED) else _last_line(log)
 
 
 def _last_line(log: str) -> str:

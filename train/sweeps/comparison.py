@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from train import run_directory
+from train.errors import UsageError
 from train.run_directory import RunDirectory
 from train.sweeps.grid import Run
 
@@ -25,11 +26,13 @@ class Row:
         runs: How many there are.
         accuracies: Of those that are finished, by what they were measured on: `"validation"`
             where images are held out, and `"test"`.
+        diverged: The epochs, from 1, at which the loss of others was no longer finite.
     """
 
     settings: Mapping[str, str]
     runs: int
     accuracies: Mapping[str, Sequence[float]]
+    diverged: Sequence[int] = ()
 
 
 def settings(run: Run) -> dict[str, str]:
@@ -51,12 +54,24 @@ def compare(runs: Sequence[Run], directories: Mapping[Run, RunDirectory]) -> lis
             part: [s[part]["accuracy"] for s in summaries if s is not None and part in s]
             for part in parts
         }
-        rows.append(Row(dict(key), len(members), accuracies))
+        epochs = [diverged(directories[run]) for run in members]
+        kept = [epoch for epoch in epochs if epoch is not None]
+        rows.append(Row(dict(key), len(members), accuracies, kept))
     return rows
 
 
+def diverged(directory: RunDirectory) -> int | None:
+    """The epoch, from 1, at which a run's loss was no longer finite; None where it is."""
+    if not (directory.path / run_directory.DIVERGED).is_file():
+        return None
+    return directory.read_json(run_directory.DIVERGED)["epoch"]
+
+
 def best(rows: Sequence[Row]) -> tuple[Row, str] | None:
-    """The row of the highest mean accuracy, and on what; None where no run is finished."""
+    """The row of the highest mean accuracy, and on what; None where no run is finished.
+
+    Of those of which no run has diverged: what is left of a row would be the seeds that were lucky.
+    """
     finished, part = _by_accuracy(rows)
     return (finished[0], part) if finished else None
 
@@ -75,24 +90,25 @@ def best_quarter(rows: Sequence[Row]) -> list[Row]:
 
 
 def _by_accuracy(rows: Sequence[Row]) -> tuple[list[Row], str]:
-    """The rows that have finished runs, the best first, and what they were measured on."""
+    """Rows that have finished runs and no diverged one, the best first, and what judges them."""
     part = "validation" if "validation" in rows[0].accuracies else "test"
-    finished = [row for row in rows if row.accuracies[part]]
+    finished = [row for row in rows if row.accuracies[part] and not row.diverged]
     finished.sort(key=lambda row: statistics.fmean(row.accuracies[part]), reverse=True)
     return finished, part
 
 
 def write(rows: Sequence[Row], folder: Path) -> None:
-    """Writes `table.csv`: the settings, runs, and of each accuracy mean and standard deviation."""
+    """Writes `table.csv`: settings, runs, and of each accuracy mean and standard deviation."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     parts = list(rows[0].accuracies)
     columns = [f"{part}_accuracy_{what}" for part in parts for what in ("mean", "std")]
-    writer.writerow([*rows[0].settings, "runs", "finished", *columns])
+    writer.writerow([*rows[0].settings, "runs", "finished", "diverged", *columns])
     for row in rows:
         figures = [figure for part in parts for figure in _mean_and_std(row.accuracies[part])]
         finished = len(row.accuracies["test"])
-        writer.writerow([*row.settings.values(), row.runs, finished, *figures])
+        counts = (row.runs, finished, len(row.diverged))
+        writer.writerow([*row.settings.values(), *counts, *figures])
     folder.mkdir(parents=True, exist_ok=True)
     # Two sweeps may write at a time.
     partial = folder / f"{run_directory.PARTIAL}{os.getpid()}-{TABLE}"
@@ -116,6 +132,9 @@ def report(rows: Sequence[Row]) -> str:
     for row in rows:
         finished = len(row.accuracies["test"])
         runs = str(row.runs) if finished == row.runs else f"{finished} of {row.runs}"
+        if row.diverged:
+            at = ", ".join(map(str, sorted(row.diverged)))
+            runs += f", {len(row.diverged)} diverged at epoch {at}"
         cells = (*row.settings.values(), runs, *map(_shown, row.accuracies.values()))
         # As they are: a string would be taken for markup.
         table.add_row(*map(rich.text.Text, cells))
@@ -140,7 +159,7 @@ def verdict(rows: Sequence[Row]) -> str:
 def _summary(directory: RunDirectory) -> Any:
     try:
         return directory.read_json(run_directory.SUMMARY)
-    except (OSError, ValueError):
+    except UsageError:
         return None
 
 

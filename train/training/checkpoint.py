@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import sys
 import time
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +24,8 @@ class Checkpoint:
     """Variables and progress, saved together at the end of an epoch.
 
     Together, because files written one after another disagree if the process dies between
-    them. Making one restores what the directory holds.
+    them. The one before is kept, for when the disk damages the last. Making one restores what the
+    directory holds.
 
     Args:
         variables: Those of the model and of its optimizer, in an order that is always the same.
@@ -36,26 +39,53 @@ class Checkpoint:
         self.progress = Progress()
         self._variables, self._directory = variables, directory
         self._due = 0.0
-        if (directory.path / run_directory.CHECKPOINT).is_file():
-            self._restore()
+        self.restore()
 
-    def _restore(self) -> None:
-        path = self._directory.path / run_directory.CHECKPOINT
-        try:
-            with path.open("rb") as file, np.load(file) as saved:
-                contents = {name: saved[name] for name in saved.files}
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-            raise UsageError(
-                f"{path} is damaged ({error}): start anew with train.run's --overwrite."
-            ) from None
-        if str(contents.pop("variables", "")) != self._described():
+    def restore(self) -> None:
+        """Gives the variables, and `progress`, the values of the last checkpoint, if there is one.
+
+        Of the one before, and says so, if the last is damaged.
+
+        Raises:
+            UsageError: If there is none that is whole, or it is of other variables.
+        """
+        problems: list[str] = []
+        for path in self._paths():
+            if not path.is_file():
+                continue
+            try:
+                contents = _read(path)
+                progress = Progress(**json.loads(str(contents["progress"])))
+            except Exception as error:
+                # Whatever a damaged file makes of itself.
+                reason = " ".join(str(error).split()) or type(error).__name__
+                problems.append(f"{path} is damaged ({reason})")
+                continue
+            self._assign(path, contents)
+            self.progress = progress
+            if problems:
+                print(
+                    f"{problems[0]}: the run goes on from the one before it, after epoch "
+                    f"{progress.epochs}.",
+                    file=sys.stderr,
+                )
+            return
+        if problems:
+            raise UsageError(f"{' and '.join(problems)}: start anew with train.run's --overwrite.")
+
+    def _assign(self, path: Path, contents: Mapping[str, Any]) -> None:
+        if str(contents.get("variables", "")) != self._described():
             raise UsageError(
                 f"{path} is of other variables, by another version of Keras perhaps: "
                 "go on with that, or start anew with train.run's --overwrite."
             )
-        self.progress = Progress(**json.loads(str(contents["progress"])))
         for number, variable in enumerate(self._variables):
             variable.assign(contents[str(number)])
+
+    def _paths(self) -> list[Path]:
+        """Of the last checkpoint and of the one before."""
+        names = (run_directory.CHECKPOINT, run_directory.PREVIOUS_CHECKPOINT)
+        return [self._directory.path / name for name in names]
 
     def _described(self) -> str:
         return json.dumps([[v.name, [*v.shape], str(v.dtype)] for v in self._variables])
@@ -72,9 +102,20 @@ class Checkpoint:
         progress = json.dumps(dataclasses.asdict(self.progress))
         with self._directory.writing(run_directory.CHECKPOINT) as path, path.open("wb") as file:
             np.savez(file, progress=progress, variables=self._described(), **values)
+            file.flush()
+            last, previous = self._paths()
+            if last.is_file():
+                last.replace(previous)
         ended = time.perf_counter()
         self._due = ended + PATIENCE * (ended - began)
 
     def delete(self) -> None:
         """Of a run that is finished."""
-        (self._directory.path / run_directory.CHECKPOINT).unlink(missing_ok=True)
+        for path in self._paths():
+            path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """All of a checkpoint; the format's checksums tell what is damaged."""
+    with path.open("rb") as file, np.load(file) as saved:
+        return {name: saved[name] for name in saved.files}

@@ -1,5 +1,6 @@
 """One run: a model trained on a data set, from wherever it stopped to its results."""
 
+import math
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -12,9 +13,11 @@ from keras_bnact.reports.page import check_installed, page
 from keras_bnact.statistics import STATISTICS, ModelStatistics
 from train import backend, data, native_messages, run_directory
 from train.data.image_set import ImageSet, ImageSource
+from train.errors import DivergedError
 from train.run_directory import RunDirectory
 from train.training import environment, layer_tables, network
 from train.training.checkpoint import Checkpoint
+from train.training.divergence import NotFiniteError, first_layer, largest_weight
 from train.training.loop import Loop, for_backend
 from train.training.progress import METRICS
 from train.training.schedule import is_measured, learning_rate, stops_early
@@ -37,9 +40,15 @@ def run(flags: Any, directory: RunDirectory) -> dict[str, Any]:
         environment.describe(flags.seed, loop.replicas, module.devices()),
     )
     this = Run(flags, images, loop, Checkpoint(loop.variables, directory), directory)
+    if not this.progress.epochs:
+        # What there is to go back to from the first epoch.
+        this.checkpoint.save()
     this.announce()
     if not this.over:
-        loop.train(range(this.progress.epochs, flags.epochs), this)
+        try:
+            loop.train(range(this.progress.epochs, flags.epochs), this)
+        except NotFiniteError as error:
+            raise this.diverged(error.epoch) from None
     summary = this.finish()
     summary["seconds_in_all"] = round(time.perf_counter() - began, 1)
     directory.write_json(run_directory.SUMMARY, summary)
@@ -118,6 +127,8 @@ class Run:
         prefix = {"validation": "val_", "test": "test_"}[self.monitored]
         evaluated = self.loop.evaluate(self.monitored)
         row |= {f"{prefix}{name}": evaluated[name] for name in METRICS}
+        if not all(map(math.isfinite, row.values())):
+            raise NotFiniteError(epoch)
         # What an epoch repeats comes from the checkpoint, so that a resumed run writes what an
         # undisturbed one does.
         if self.flags.statistics_every:
@@ -131,6 +142,46 @@ class Run:
         if self.events:
             self.events.add_epoch(row)
         return row
+
+    def diverged(self, epoch: int) -> DivergedError:
+        """Finds and writes where an epoch, counted from 0, went wrong; returns how to say so.
+
+        From the last checkpoint on it is trained again, step by step: a step whose loss is not
+        finite leaves no weight that is, and nothing to be found there.
+        """
+        self.checkpoint.restore()
+        again = range(self.checkpoint.progress.epochs, epoch + 1)
+        found = self.loop.train_until_not_finite(again, self)
+        self.loop.update()
+        where = "in evaluation, after its last step"
+        layer = None
+        if found is not None:
+            epoch, step, images = found
+            where = f"in its step {step + 1}"
+            layer = first_layer(self.loop.network, images, training=True)
+        path, value = largest_weight(self.loop.network)
+        reason = (
+            f"the loss of epoch {epoch + 1} is not finite: {where}, "
+            + (f"{layer} is the first layer of such values" if layer else "but no layer's values")
+            + f", after a largest weight of {value:.2g} ({path}); try a smaller --learning_rate "
+            f"than {self.flags.learning_rate:g}{self._decay_alone(epoch)}."
+        )
+        self.directory.write_json(
+            run_directory.DIVERGED, {"epoch": epoch + 1, "layer": layer, "reason": reason}
+        )
+        return DivergedError(f"{reason} {self.directory.path} holds the epochs before it.")
+
+    def _decay_alone(self, epoch: int) -> str:
+        """Words for a step that is too long for weight decay, even without a loss."""
+        flags = self.flags
+        # Of gradient descent with momentum on a parabola of curvature `weight_decay`.
+        product, limit = self.rate(epoch) * flags.weight_decay, 2 * (1 + flags.momentum)
+        if product <= limit:
+            return ""
+        return (
+            f": times --weight_decay it is {product:.3g}, and above 2 * (1 + --momentum) = "
+            f"{limit:.3g} weight decay alone makes weights grow"
+        )
 
     def finish(self) -> dict[str, Any]:
         """Writes the model and what it came to; returns the summary."""

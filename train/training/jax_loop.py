@@ -152,6 +152,20 @@ class JaxLoop(Loop):
             if run.over:
                 break
 
+    def train_until_not_finite(self, epochs: range, run: Epochs) -> tuple[int, int, Any] | None:
+        step = jax.jit(self._drawn_step)
+        state = jax.tree.map(jnp.array, self._values())
+        for epoch in epochs:
+            key = epoch_key(jax.random.key(self.seed), epoch)
+            order = epoch_order(key, len(self._train[1]), self.flags.batch_size)
+            for number, drawn in enumerate(zip(*order, strict=True)):
+                after, metrics = step(state, drawn, self._train)
+                if not np.isfinite(metrics.loss):
+                    self._assign(state)
+                    return epoch, number, self._crops(drawn, self._train[0])
+                state = after
+        return None
+
     def update(self) -> None:
         # The network is the model.
         pass
@@ -187,10 +201,12 @@ class JaxLoop(Loop):
 
     def _drawn_step(self, state, drawn, train):
         images, labels = train
+        return self.step(state, self._crops(drawn, images), labels[drawn[0]])
+
+    def _crops(self, drawn, images):
         indices, key = drawn
         padding, flip = self.images.train.padding, self.images.flip
-        crops = pad_crop_flip(images[indices], key, padding, flip)
-        return self.step(state, crops, labels[indices])
+        return pad_crop_flip(images[indices], key, padding, flip)
 
     def _scan_epoch(self, state, key, train):
         state, metrics = jax.lax.scan(

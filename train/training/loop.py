@@ -53,6 +53,17 @@ class Loop(abc.ABC):
         """Trains these epochs, counted from 0, or as many as there are until the run is over."""
 
     @abc.abstractmethod
+    def train_until_not_finite(self, epochs: range, run: Epochs) -> tuple[int, int, Any] | None:
+        """Trains these epochs step by step, up to the first step whose loss is not finite.
+
+        `variables` are left as they were before it.
+
+        Returns:
+            Its epoch and its number within that, counted from 0, and its images; None if all are
+            finite.
+        """
+
+    @abc.abstractmethod
     def update(self) -> None:
         """Gives `network` the weights of `model`."""
 

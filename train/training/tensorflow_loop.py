@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from train.data.image_set import ImageSet
@@ -98,6 +99,22 @@ class TensorFlowLoop(Loop):
             verbose=1 if sys.stdout.isatty() else 2,
             shuffle=False,
         )
+
+    def train_until_not_finite(self, epochs: range, run: Epochs) -> tuple[int, int, Any] | None:
+        steps = len(self.images.train) // self.flags.batch_size
+        batches = self.images.train.training_batches(
+            self.flags.batch_size, epochs, self.flags.seed, self.images.flip
+        )
+        self.model.reset_metrics()
+        for number, (images, labels) in enumerate(batches):
+            epoch = epochs.start + number // steps
+            self.model.optimizer.learning_rate = run.rate(epoch)
+            before = [keras.ops.convert_to_numpy(variable.value) for variable in self.variables]
+            if not np.isfinite(self.model.train_on_batch(images, labels, return_dict=True)["loss"]):
+                for variable, value in zip(self.variables, before, strict=True):
+                    variable.assign(value)
+                return epoch, number % steps, images
+        return None
 
     def update(self) -> None:
         self.network.set_weights(self.model.get_weights())

@@ -1,0 +1,61 @@
+"""Where values first are not finite, in a network that is made so."""
+
+import keras
+import numpy as np
+import pytest
+from digit_images import SMALL, digits
+
+from keras_bnact.models import VGG16
+from train import options
+from train.data.image_set import ImageSet
+from train.training import divergence, loop
+
+
+class Epochs:
+    over = False
+
+    def rate(self, epoch):
+        return 0.01 * 1e40**epoch
+
+
+@pytest.fixture
+def made():
+    train, test = digits(200), digits(77)
+    mean, variance = train.channel_moments()
+    images = ImageSet(train, test, classes=10, size=32, flip=False, mean=mean, variance=variance)
+    flags = options.parse([*SMALL, "--precision=float32"])
+    return loop.for_backend().make(flags, images)
+
+
+@pytest.mark.parametrize("name", ["conv2", "logits"])
+def test_the_first_layer_is_named(name, rng):
+    network = VGG16(8, width=0.05)
+    images = rng.normal(size=(4, 32, 32, 3)).astype("float32")
+    assert divergence.first_layer(network, images, training=True) is None
+    variable = network.get_layer(name).trainable_variables[0]
+    variable.assign(np.full(variable.shape, np.nan))
+    assert divergence.first_layer(network, images, training=True) == name
+
+
+def test_the_largest_weight_is_named():
+    network = VGG16(8, width=0.05)
+    kernel = network.get_layer("conv3").trainable_variables[0]
+    kernel.assign(kernel * 0.0 - 3e7)
+    path, value = divergence.largest_weight(network)
+    assert (path, value) == (kernel.path, pytest.approx(3e7))
+
+
+def test_training_again_stops_before_the_step(made):
+    """Six steps an epoch; in the second the learning rate is beyond every number."""
+    epoch, step, images = made.train_until_not_finite(range(3), Epochs())
+    # What the first step of that epoch makes of the weights cannot be squared.
+    assert (epoch, step) == (1, 1)
+    assert images.shape == (32, 32, 32, 3)
+    before = [np.array(variable) for variable in made.model.trainable_variables]
+    largest = max(np.abs(value).max() for value in before)
+    assert 1e30 < largest < np.inf
+
+
+def test_training_again_to_the_end_finds_nothing(made):
+    assert made.train_until_not_finite(range(1), Epochs()) is None
+    assert keras.ops.isfinite(made.model.trainable_variables[0]).numpy().all()
