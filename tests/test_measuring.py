@@ -151,6 +151,23 @@ def test_a_channel_that_hardly_varies(rng):
     np.testing.assert_allclose(layer.channel_skewness, expected, rtol=1e-4)
 
 
+@NEEDS_FLOAT64
+@pytest.mark.parametrize("shape", [(3,), (64, 64, 3)], ids=str)
+def test_a_channel_that_hardly_varies_in_float64(shape, rng):
+    """A float32 number near it is farther from its mean than its values are from one another."""
+    keras.config.set_dtype_policy("float64")
+    step = 2**10 * np.spacing(0.9)
+    x = 0.9 + step * rng.poisson(2.0, (40, *shape))
+    model = keras.Sequential([keras.Input(shape, dtype="float64"), layers.ReLU()])
+    (layer,) = measure(model, x, batch_size=20)
+    # Exactly, since a sample of the steps is the same one in other units.
+    steps = ((x - 0.9) / step).reshape(-1, 3)
+    np.testing.assert_allclose(layer.channel_std, step * steps.std(axis=0), rtol=1e-4)
+    expected = scipy.stats.skew(steps, bias=False)
+    # Means of batches are rounded to 2**-10 of a step.
+    np.testing.assert_allclose(layer.channel_skewness, expected, rtol=1e-3)
+
+
 @pytest.mark.parametrize("shape", [(3,), (64, 64, 2)], ids=str)
 def test_first_examples_unlike_the_others(rng, shape):
     x = rng.uniform(0, 1, (200, *shape)).astype("float32")

@@ -69,7 +69,7 @@ class Backend(abc.ABC):
         Args:
             terms: From `x` and the vectors to a tuple of tensors, element by element.
             x: Tensor with the channels last.
-            vectors: float32 vectors as long as that axis.
+            vectors: Vectors as long as that axis, float64 for a float64 `x` and else float32.
             largest_batch: Length of the first axis of a full batch; `x` may be shorter.
 
         Returns:

@@ -36,7 +36,7 @@ def channel_sums(
     Args:
         terms: From `x` and the vectors to a tuple of tensors, element by element.
         x: Tensor with the channels last.
-        vectors: float32 vectors as long as that axis.
+        vectors: Vectors as long as that axis, float64 for a float64 `x` and else float32.
         largest_batch: Length of the first axis to compile the loop for; a shorter `x` takes
             the same loop.
 

@@ -7,7 +7,7 @@ about their range: raw powers cancel in float32 where a channel saturates.
 from typing import Any, cast
 
 import numpy as np
-from keras import ops
+from keras import backend, ops
 
 from keras_bnact import _backends, statistics
 from keras_bnact.measuring.histograms import Histogram
@@ -82,7 +82,7 @@ class Elements:
         self.padding = ops.sum(ops.cast(ops.logical_not(valid), "float64")) * shares
         # One of the activation's own numbers, so that it need not be made a wider one.
         filling = ops.cast(self.shift, x.dtype)
-        self.shift = ops.cast(filling, "float32")
+        self.shift = ops.cast(filling, self.shift.dtype)
         self.x = ops.where(valid, x, filling)
 
     def _outputs(self, x: Any) -> Any:
@@ -93,7 +93,7 @@ class Elements:
         vectors: tuple[Any, ...] = (self.shift, self.scale)
         if self.output_apart:
             line = self.slope / ops.cast(self.scale, "float64"), self._outputs(self.shift)
-            vectors += tuple(ops.cast(vector, "float32") for vector in line)
+            vectors += tuple(ops.cast(vector, self.shift.dtype) for vector in line)
         if self.middle != 0.0:
             vectors += (ops.full_like(self.shift, self.middle),)
         sums, minimum, maximum = _backends.current().channel_sums(
@@ -161,10 +161,12 @@ def _standardisation(x: Any, valid: Any) -> tuple[Any, Any, Any, Any]:
         valid: Where it is no padding, to broadcast to `x`; None for everywhere.
 
     Returns:
-        float32 vectors, the channels' means and 1 over their ranges, and float64 minima and
-        maxima. A range of 0, or of what is not finite, counts as 1. The scale is a power of two,
-        so that scaling rounds nothing.
+        Vectors, the channels' means and 1 over their ranges, and float64 minima and maxima. A
+        range of 0, or of what is not finite, counts as 1. The scale is a power of two, so that
+        scaling rounds nothing. The vectors are float32, but for a float64 activation: a channel
+        may lie nearer to its mean than that is to a float32 number.
     """
+    dtype = "float64" if backend.standardize_dtype(x.dtype) == "float64" else "float32"
     # In float64: roundings of a channel that hardly varies are alike, and add up.
     x = ops.cast(x, "float64")
     axes = tuple(range(len(x.shape) - 1))
@@ -181,7 +183,7 @@ def _standardisation(x: Any, valid: Any) -> tuple[Any, Any, Any, Any]:
     usable = ops.logical_and(ops.isfinite(spread), spread > 0.0)
     power = -ops.floor(ops.log2(ops.where(usable, spread, ops.ones_like(spread))))
     scale = ops.clip(ops.power(2.0, power), 1.0 / LARGEST_SCALE, LARGEST_SCALE)
-    return ops.cast(mean, "float32"), ops.cast(scale, "float32"), low, high
+    return ops.cast(mean, dtype), ops.cast(scale, dtype), low, high
 
 
 def moments(result: dict[str, np.ndarray]) -> ChannelMoments:
