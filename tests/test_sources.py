@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from train.data import images, subsets
+from train.data.image_set import moments
 from train.data.images import ArraySource
 from train.data.streamed import EncodedSource
 from train.errors import UsageError
@@ -22,7 +23,7 @@ def arrays(rng):
 @pytest.fixture
 def encoded(arrays):
     items = np.array([tf.io.encode_png(image).numpy() for image in arrays.images], object)
-    return EncodedSource(items, arrays.labels, 16, are_paths=False)
+    return EncodedSource(items, arrays.labels, 16)
 
 
 def batches(source, epochs, seed=0):
@@ -89,6 +90,16 @@ def test_moments_are_numpys(arrays):
     )
 
 
+def test_moments_of_the_whitest_images_do_not_overflow():
+    # As many as an int64 of all squares, and a uint32 of a batch's, are asked for.
+    white = np.full((66_000, 1, 2, 3), 255, "uint8")
+    white[-1] = 254
+    mean, variance = moments([white, white])
+    share = 1 / 66_000
+    np.testing.assert_allclose(mean, [255 - share] * 3, rtol=1e-15)
+    np.testing.assert_allclose(variance, [share * (1 - share)] * 3, rtol=1e-12)
+
+
 def test_moments_of_encoded_images(encoded, arrays):
     # The centre crop leaves the border out, so these are of what the test set shows.
     shown = np.concatenate([i for i, _ in encoded.test_batches().as_numpy_iterator()])
@@ -147,8 +158,10 @@ def test_a_damaged_file_is_named(content, files):
     labels = np.zeros(3)
     with pytest.raises(UsageError, match=r"1\.png is no JPEG or PNG"):
         images.read(files, labels, size=16)
+    names = np.array([path.name.encode() for path in files], object)
+    source = EncodedSource(names, labels, 16, files[0].parent)
     with pytest.raises(UsageError, match=r"1\.png is no JPEG or PNG"):
-        EncodedSource(np.array([*map(str, files)]), labels, 16, are_paths=True).checked()
+        source.checked()
 
 
 def test_a_balanced_subset_has_every_class_alike(rng):

@@ -21,6 +21,7 @@ from train.errors import InUseError, UsageError, file_errors
 
 FLAGS = "flags.txt"
 ENVIRONMENT = "environment.json"
+DATA = "data.json"
 HISTORY = "history.csv"
 STATISTICS = "statistics.csv"
 GRADIENTS = "gradients.csv"
@@ -41,6 +42,7 @@ CHECKPOINT = "checkpoint.npz"
 NAMES = (
     FLAGS,
     ENVIRONMENT,
+    DATA,
     HISTORY,
     STATISTICS,
     GRADIENTS,

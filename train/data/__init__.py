@@ -12,7 +12,8 @@ from train.data import sets
 from train.errors import UsageError, file_errors
 
 if TYPE_CHECKING:
-    from train.data.image_set import ImageSet
+    from train.data.fingerprint import Fingerprint
+    from train.data.image_set import ImageSet, Moments
 
 NAMES = tuple(
     module.name for module in pkgutil.iter_modules(sets.__path__) if not module.name.startswith("_")
@@ -47,15 +48,23 @@ class Wanted(NamedTuple):
     validation_fraction: float
 
 
-def load(flags: Any) -> "ImageSet":
+def load(flags: Any, begun: "Fingerprint | None" = None) -> "ImageSet":
     """Reads a data set and takes the subset and the held-out part that the flags ask for.
 
     Once, where runs of one process ask for the same.
 
+    Args:
+        flags: The run's.
+        begun: Of the images that the run began with, if it goes on; has their mean and variance.
+
     Raises:
-        UsageError: Where it cannot be had, or has fewer images than asked for.
+        UsageError: Where it cannot be had, has fewer images than asked for, or other ones than
+            the run began with.
     """
-    images = _load(Wanted(*(getattr(flags, name) for name in Wanted._fields)))
+    wanted = Wanted(*(getattr(flags, name) for name in Wanted._fields))
+    images = _load(wanted, None if begun is None else begun.moments)
+    if begun is not None:
+        begun.check(images)
     if len(images.train) < flags.batch_size:
         raise UsageError(
             f"--batch_size={flags.batch_size} is larger than the training set of "
@@ -65,7 +74,7 @@ def load(flags: Any) -> "ImageSet":
 
 
 @functools.lru_cache(maxsize=1)
-def _load(options: Wanted) -> "ImageSet":
+def _load(options: Wanted, moments: "Moments | None") -> "ImageSet":
     try:
         with file_errors(f"--dataset={options.dataset} cannot be read"):
             images = _module(options.dataset).load(options)
@@ -76,10 +85,10 @@ def _load(options: Wanted) -> "ImageSet":
             raise
         reason = " ".join(error.message.split())[:200]
         raise UsageError(f"--dataset={options.dataset} cannot be read: {reason}.") from error
-    return _selected(images, options)
+    return _selected(images, options, moments)
 
 
-def _selected(images: "ImageSet", options: Wanted) -> "ImageSet":
+def _selected(images: "ImageSet", options: Wanted, moments: "Moments | None") -> "ImageSet":
     """The subset and the held-out part, with what standardises them."""
     from train.data import subsets
 
@@ -88,7 +97,7 @@ def _selected(images: "ImageSet", options: Wanted) -> "ImageSet":
     train, validation = subsets.hold_out(train, options.validation_fraction)
     mean, variance = images.mean, images.variance
     if mean is None:
-        mean, variance = train.channel_moments()
+        mean, variance = moments or train.channel_moments()
     return dataclasses.replace(
         images, train=train, test=test, validation=validation, mean=mean, variance=variance
     )

@@ -1,18 +1,22 @@
 """Images in memory, as NumPy arrays: cropped from a frame and mirrored to train on."""
 
+import functools
 import importlib
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from train.data.image_set import TEST_BATCH_SIZE, ImageSource, moments
+from train.data.image_set import TEST_BATCH_SIZE, ImageSource, Moments, moments
 from train.errors import UsageError
 
 # Width of the black frame that images are cropped from, over their side.
 CROP_PADDING = 1 / 8
+# Images that are looked at together.
+CHUNK = 256
 
 
 class ArraySource(ImageSource):
@@ -47,8 +51,19 @@ class ArraySource(ImageSource):
     def test_batches(self, batch_size: int = TEST_BATCH_SIZE) -> Iterable[tuple[Any, Any]]:
         return _drawing().test_batches(self, batch_size)
 
-    def channel_moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        return moments(self.images[i : i + 1000] for i in range(0, len(self), 1000))
+    def channel_moments(self) -> Moments:
+        return moments(self._chunks())
+
+    @functools.cached_property
+    def checksum(self) -> int:
+        """Of the labels and the pixels."""
+        value = zlib.crc32(self.labels)
+        for images in self._chunks():
+            value = zlib.crc32(np.ascontiguousarray(images), value)
+        return value
+
+    def _chunks(self) -> Iterator[np.ndarray]:
+        return (self.images[i : i + CHUNK] for i in range(0, len(self), CHUNK))
 
 
 def read(paths: Sequence[Path], labels: np.ndarray, size: int) -> ArraySource:

@@ -11,6 +11,7 @@ from keras_bnact import export, measure
 from keras_bnact.reports.page import check_installed, page
 from keras_bnact.statistics import STATISTICS, ModelStatistics
 from train import backend, data, native_messages, run_directory
+from train.data import fingerprint
 from train.data.image_set import ImageSet, ImageSource
 from train.run_directory import RunDirectory
 from train.training import environment, layer_tables, network
@@ -28,7 +29,7 @@ def run(flags: Any, directory: RunDirectory) -> dict[str, Any]:
     began = time.perf_counter()
     # Before hours of training end in that it is missing.
     check_installed()
-    images = data.load(flags)
+    images = data.load(flags, fingerprint.read(directory, flags.overwrite))
     module = for_backend()
     loop = module.make(flags, images)
     directory.create(flags.overwrite)
@@ -36,6 +37,7 @@ def run(flags: Any, directory: RunDirectory) -> dict[str, Any]:
         run_directory.ENVIRONMENT,
         environment.describe(flags.seed, loop.replicas, module.devices()),
     )
+    directory.write_json(run_directory.DATA, fingerprint.of(images).content())
     this = Run(flags, images, loop, Checkpoint(loop.variables, directory), directory)
     this.announce()
     if not this.over:

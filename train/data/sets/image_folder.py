@@ -1,6 +1,7 @@
 """A user's own images: `train/<class>/*` and `test/<class>/*`, JPEG or PNG, of any size."""
 
 import functools
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def load(options: Any) -> "ImageSet":
     root = Path(options.data_dir)
     classes = list(class_files(root / "train"))
     train, test = (
-        _source(class_files(root / part), classes, size, count)
+        _source(root, class_files(root / part), classes, size, count)
         for part, count in (("train", options.train_examples), ("test", options.test_examples))
     )
     return ImageSet(train=train, test=test, classes=len(classes), size=size, flip=True)
@@ -89,7 +90,7 @@ def _begin(path: Path) -> bytes:
 
 
 def _source(
-    files: dict[str, list[Path]], classes: list[str], size: int, count: int | None
+    root: Path, files: dict[str, list[Path]], classes: list[str], size: int, count: int | None
 ) -> "ImageSource":
     import numpy as np
 
@@ -106,4 +107,5 @@ def _source(
 
     from train.data.streamed import EncodedSource
 
-    return EncodedSource(np.array([str(path) for path in paths]), labels, size, True).checked()
+    items = np.array([os.fsencode(path.relative_to(root)) for path in paths], object)
+    return EncodedSource(items, labels, size, root).checked()
