@@ -17,19 +17,35 @@ from train.errors import UsageError
 CROP_PADDING = 1 / 8
 # Images that are looked at together.
 CHUNK = 256
+# Bytes, of which TensorFlow wants an address to be a multiple.
+ALIGNMENT = 64
 
 
 class ArraySource(ImageSource):
     """Labelled images, whose batches Keras' backend draws: `train.data.tensorflow` or `.jax`.
 
+    All parts of an array of images share it: a part is the places of its images there.
+
     Args:
-        images: uint8 array of shape (number, size, size, 3).
-        labels: Integers from 0.
+        pixels: uint8 array of shape (number, size, size, 3); `empty` makes one that TensorFlow
+            shares, too.
+        labels: Integers from 0, of the images of this part.
+        places: Sorted indices of the part's images in `pixels`; all by default.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray):
-        self.images, self._labels = images, np.asarray(labels, "int32")
-        self.size = images.shape[1]
+    def __init__(self, pixels: np.ndarray, labels: np.ndarray, places: np.ndarray | None = None):
+        self.pixels, self._labels = pixels, np.asarray(labels, "int32")
+        self.places = np.arange(len(pixels)) if places is None else places
+        self.size = pixels.shape[1]
+
+    @property
+    def images(self) -> np.ndarray:
+        """All images; of a part, a copy."""
+        return self.pixels if len(self) == len(self.pixels) else self.at(slice(None))
+
+    def at(self, indices: np.ndarray | slice) -> np.ndarray:
+        """A copy of the images at these indices of the part."""
+        return self.pixels[self.places[indices]]
 
     @property
     def labels(self) -> np.ndarray:
@@ -41,7 +57,7 @@ class ArraySource(ImageSource):
         return int(CROP_PADDING * self.size)
 
     def take(self, indices: np.ndarray) -> "ArraySource":
-        return ArraySource(self.images[indices], self.labels[indices])
+        return ArraySource(self.pixels, self.labels[indices], self.places[indices])
 
     def training_batches(
         self, batch_size: int, epochs: range, seed: int, flip: bool
@@ -59,11 +75,19 @@ class ArraySource(ImageSource):
         """Of the labels and the pixels."""
         value = zlib.crc32(self.labels)
         for images in self._chunks():
-            value = zlib.crc32(np.ascontiguousarray(images), value)
+            value = zlib.crc32(images, value)
         return value
 
     def _chunks(self) -> Iterator[np.ndarray]:
-        return (self.images[i : i + CHUNK] for i in range(0, len(self), CHUNK))
+        return (self.at(slice(i, i + CHUNK)) for i in range(0, len(self), CHUNK))
+
+
+def empty(number: int, size: int) -> np.ndarray:
+    """Room for so many images, at an address from which TensorFlow takes them as they are."""
+    length = number * size * size * 3
+    memory = np.empty(length + ALIGNMENT, "uint8")
+    begin = -memory.ctypes.data % ALIGNMENT
+    return memory[begin : begin + length].reshape(number, size, size, 3)
 
 
 def read(paths: Sequence[Path], labels: np.ndarray, size: int) -> ArraySource:
@@ -72,7 +96,7 @@ def read(paths: Sequence[Path], labels: np.ndarray, size: int) -> ArraySource:
     Raises:
         UsageError: Naming the first file that is no image.
     """
-    images = np.empty((len(paths), size, size, 3), "uint8")
+    images = empty(len(paths), size)
     # Threads would contend for the interpreter where images are small.
     for number, path in enumerate(paths):
         images[number] = _decoded(path, size)
