@@ -49,6 +49,8 @@ def prepared_builder(
     try:
         with _alone_in(root):
             return _prepare(name, options.data_dir, url, manual_dir)
+    except UsageError:
+        raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UsageError(
