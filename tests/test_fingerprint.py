@@ -69,7 +69,7 @@ def begun(path, content, flags="--a=b\n"):
 
 
 def test_what_is_written_is_read_again(source, tmp_path):
-    images = ImageSet(source, source, 3, 4, False, None, *source.channel_moments())
+    images = ImageSet(source, source, 3, 4, False, None, ("a", "b"), *source.channel_moments())
     written = fingerprint.of(images)
     directory = begun(tmp_path / "run", json.dumps(written.content()))
     assert fingerprint.read(directory, overwrite=False) == written
@@ -80,7 +80,7 @@ def test_what_is_written_is_read_again(source, tmp_path):
 
 @pytest.mark.parametrize("part", ["train", "test", "validation"])
 def test_another_part_is_named(part, source):
-    images = ImageSet(source, source, 3, 4, False, source, *source.channel_moments())
+    images = ImageSet(source, source, 3, 4, False, source, (), *source.channel_moments())
     known = fingerprint.of(images)
     others = {"train": images.train, "test": images.test, "validation": images.validation}
     others[part] = source.take(np.arange(500))

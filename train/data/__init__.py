@@ -1,10 +1,12 @@
 """Images to learn: what the flags ask for of a data set of `train.data.sets`."""
 
+import contextlib
 import dataclasses
 import functools
 import importlib
 import pkgutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,6 +48,7 @@ class Wanted(NamedTuple):
     train_examples: int | None
     test_examples: int | None
     validation_fraction: float
+    skip_corrupt: bool | None
 
 
 def load(flags: Any, begun: "Fingerprint | None" = None) -> "ImageSet":
@@ -73,6 +76,33 @@ def load(flags: Any, begun: "Fingerprint | None" = None) -> "ImageSet":
     return images
 
 
+@contextlib.contextmanager
+def reading(images: "ImageSet") -> Iterator[None]:
+    """Makes a mistake of files that are lost while a run trains on them.
+
+    Raises:
+        UsageError: Saying how the run goes on.
+    """
+    try:
+        yield
+    except Exception as error:
+        message = _tensorflow_message(error)
+        for source in images.parts().values():
+            # TensorFlow says of a file that cannot be read which it is, and of nothing else.
+            if source.folder is not None and f"{source.folder}/" in message:
+                raise UsageError(
+                    f"the images in {source.folder} can no longer be read: put them back as they "
+                    "were, and the same command, without --overwrite, goes on."
+                ) from error
+        raise
+
+
+def _tensorflow_message(error: Exception) -> str:
+    """What TensorFlow says of its error; nothing of another."""
+    tf = sys.modules.get("tensorflow")
+    return error.message if tf is not None and isinstance(error, tf.errors.OpError) else ""
+
+
 @functools.lru_cache(maxsize=1)
 def _load(options: Wanted, moments: "Moments | None") -> "ImageSet":
     try:
@@ -80,10 +110,9 @@ def _load(options: Wanted, moments: "Moments | None") -> "ImageSet":
             images = _module(options.dataset).load(options)
     except Exception as error:
         # A data set may have read its files by TensorFlow.
-        tf = sys.modules.get("tensorflow")
-        if tf is None or not isinstance(error, tf.errors.OpError):
+        reason = " ".join(_tensorflow_message(error).split())[:200]
+        if not reason:
             raise
-        reason = " ".join(error.message.split())[:200]
         raise UsageError(f"--dataset={options.dataset} cannot be read: {reason}.") from error
     return _selected(images, options, moments)
 

@@ -35,10 +35,12 @@ class Fingerprint:
     Attributes:
         parts: By name, those of `PARTS` that there are.
         moments: Mean and variance of each channel, in units of 0 to 255.
+        skipped: Images that cannot be read.
     """
 
     parts: Mapping[str, Part]
     moments: Moments
+    skipped: int = 0
 
     def check(self, images: ImageSet) -> None:
         """Refuses other images than these.
@@ -59,7 +61,7 @@ class Fingerprint:
         """As `data.json` has it."""
         mean, variance = self.moments
         parts = {name: part._asdict() for name, part in self.parts.items()}
-        return {**parts, "mean": mean, "variance": variance}
+        return {**parts, "mean": mean, "variance": variance, "skipped": self.skipped}
 
 
 def of(images: ImageSet) -> Fingerprint:
@@ -67,7 +69,7 @@ def of(images: ImageSet) -> Fingerprint:
     assert images.mean is not None
     assert images.variance is not None
     parts = {name: _part(source) for name, source in images.parts().items()}
-    return Fingerprint(parts, (images.mean, images.variance))
+    return Fingerprint(parts, (images.mean, images.variance), len(images.skipped))
 
 
 def read(directory: RunDirectory, overwrite: bool) -> Fingerprint | None:
@@ -100,6 +102,7 @@ def _parsed(content: Any) -> Fingerprint:
     return Fingerprint(
         {name: Part(int(part["images"]), str(part["checksum"])) for name, part in parts.items()},
         (mean, variance),
+        int(content.get("skipped", 0)),
     )
 
 

@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ class ImageSource(abc.ABC):
     """
 
     size: int
+    # That of files that are read while training.
+    folder: Path | None = None
 
     @property
     @abc.abstractmethod
@@ -65,6 +68,7 @@ class ImageSet:
         size: Side of the images in pixels.
         flip: Whether a mirror image has the same label.
         validation: Images held out of the training set, or None.
+        skipped: Names of files that cannot be read as images, and are left out.
         mean, variance: Of each channel, in units of 0 to 255; measured on the training
             images where None is given.
     """
@@ -75,6 +79,7 @@ class ImageSet:
     size: int
     flip: bool
     validation: ImageSource | None = None
+    skipped: tuple[str, ...] = ()
     mean: tuple[float, ...] | None = None
     variance: tuple[float, ...] | None = None
 

@@ -2,6 +2,8 @@
 
 import functools
 import importlib
+import struct
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -90,24 +92,48 @@ def empty(number: int, size: int) -> np.ndarray:
     return memory[begin : begin + length].reshape(number, size, size, 3)
 
 
-def read(paths: Sequence[Path], labels: np.ndarray, size: int) -> ArraySource:
+def read(
+    paths: Sequence[Path], labels: np.ndarray, size: int, skipped: list[Path] | None = None
+) -> ArraySource:
     """JPEG or PNG files: the shorter side resized, and the middle cut out.
 
+    Args:
+        paths, labels: Of the images.
+        size: Side in pixels that they are brought to.
+        skipped: Takes the files that are no images, which are left out.
+
     Raises:
-        UsageError: Naming the first file that is no image.
+        UsageError: Naming the first file that is no image, where none is to be skipped.
     """
     images = empty(len(paths), size)
+    kept = []
     # Threads would contend for the interpreter where images are small.
     for number, path in enumerate(paths):
-        images[number] = _decoded(path, size)
-    return ArraySource(images, labels)
+        try:
+            images[len(kept)] = decoded(path, size)
+        except UsageError:
+            if skipped is None:
+                raise
+            skipped.append(path)
+        else:
+            kept.append(number)
+    return ArraySource(images[: len(kept)], labels[np.array(kept, int)])
 
 
-def _decoded(path: Path, size: int) -> np.ndarray:
+def decoded(path: Path, size: int) -> np.ndarray:
+    """A JPEG or PNG file as uint8 RGB of so many pixels a side.
+
+    Raises:
+        UsageError: If it is none, is cut short, or has more pixels than 2**29 bytes have room for.
+    """
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
+        # Of large images, say, or of Exif that is none: they are read all the same.
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Image.open(path, formats=("JPEG", "PNG")) as image,
+        ):
             # A JPEG that is much larger is decoded to about what is needed.
             image.draft(None, (2 * size, 2 * size))
             if image.mode.startswith("I"):
@@ -115,11 +141,27 @@ def _decoded(path: Path, size: int) -> np.ndarray:
                 rgb = image.convert("I").point(lambda value: value * (1 / 256)).convert("RGB")
             else:
                 rgb = image.convert("RGB")
-    except (OSError, Image.DecompressionBombError):
-        raise UsageError(f"{path} is no JPEG or PNG image: repair or remove it.") from None
+    except Image.DecompressionBombError:
+        raise UsageError(
+            f"{path} has more pixels than are read, {2 * Image.MAX_IMAGE_PIXELS:,}: make it "
+            "smaller, or remove it."
+        ) from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
+        if getattr(error, "errno", None):
+            # The system's, of a file that may be an image.
+            raise
+        raise UsageError(damaged(path)) from None
     if rgb.size != (size, size):
         rgb = ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR)
     return np.asarray(rgb)
+
+
+def damaged(path: Path) -> str:
+    """What is said of a file that is no image."""
+    return (
+        f"{path} is no JPEG or PNG image that can be read: repair or remove it, or give "
+        "--skip_corrupt to leave such images out."
+    )
 
 
 def _drawing() -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from train.data import augmentation
+from train.data import augmentation, images
 from train.data.image_set import TEST_BATCH_SIZE, ImageSource, Moments, moments
 from train.data.tensorflow import epoch_numbers, epoch_seed, fold_in, host_constant, permutation
 from train.errors import UsageError
@@ -78,56 +78,68 @@ class EncodedSource(_StreamedSource):
         self, items: np.ndarray, labels: np.ndarray, size: int, folder: Path | None = None
     ):
         self._items, self._labels = items, np.asarray(labels, "int32")
-        self.size, self._folder = size, folder
+        self.size, self.folder = size, folder
+        self._folder_name = b"" if folder is None else os.fsencode(folder)
 
     @property
     def labels(self) -> np.ndarray:
         return self._labels
 
     def take(self, indices: np.ndarray) -> "EncodedSource":
-        return EncodedSource(self._items[indices], self._labels[indices], self.size, self._folder)
+        return EncodedSource(self._items[indices], self._labels[indices], self.size, self.folder)
 
     @functools.cached_property
     def checksum(self) -> int:
         """Of the labels and the images; of files, of their names in the folder and their sizes."""
         items = self._items.tolist()
-        if self._folder is not None:
+        if self.folder is not None:
             items = [b"%s %d" % (name, _size(self._path(name))) for name in items]
         return _checksum(items, zlib.crc32(self._labels))
 
     def _path(self, name: bytes) -> Path:
-        return self._folder / os.fsdecode(name)
+        return self.folder / os.fsdecode(name)
 
-    def checked(self) -> "EncodedSource":
-        """Itself, after every image has been decoded once.
+    def checked(self, skipped: list[Path] | None = None) -> "EncodedSource":
+        """The images of all files that are some, after every one has been decoded once.
+
+        Args:
+            skipped: Takes the files that are no images, which are left out.
 
         Raises:
-            UsageError: Naming the first file that is no image.
+            UsageError: Naming the first file that is no image, where none is to be skipped.
         """
-        shapes = self._in_order().map(
-            lambda encoded, _: tf.shape(augmentation.decode(encoded)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        done = 0
-        try:
-            for batch in shapes.batch(1000).as_numpy_iterator():
-                done += len(batch)
-        except tf.errors.OpError:
-            raise UsageError(self._name_damaged(done)) from None
-        return self
+        good: list[int] = []
+        for numbers, _ in self._decodable().batch(1000).as_numpy_iterator():
+            good += numbers.tolist()
+            if skipped is None and good[-1] >= len(good):
+                break
+        bad = sorted({*range(len(self))} - {*good})
+        if not bad:
+            return self
+        if skipped is None:
+            path = self._path(self._items[bad[0]])
+            # Which may have more to say.
+            images.decoded(path, self.size)
+            raise UsageError(images.damaged(path))
+        skipped += [self._path(self._items[number]) for number in bad]
+        return self.take(np.array(good, int))
 
-    def _name_damaged(self, start: int) -> str:
-        for item in self._items[start:]:
-            try:
-                augmentation.decode(self._encoded(item))
-            except tf.errors.OpError:
-                return f"{self._path(item)} is no JPEG or PNG image: repair or remove it."
-        return "an image cannot be decoded."
+    def _decodable(self) -> Any:
+        """The numbers of the images that can be decoded, with their shapes."""
+        items = host_constant(self._items)
+
+        def decode(number):
+            # With the shape, or nothing would ask for the image.
+            return number, tf.shape(augmentation.decode(self._encoded(items[number])))
+
+        numbers = tf.data.Dataset.range(len(self))
+        decoded = numbers.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+        return decoded.ignore_errors()
 
     def _encoded(self, item: Any) -> Any:
-        if self._folder is None:
+        if self.folder is None:
             return item
-        return tf.io.read_file(tf.strings.join([os.fsencode(self._folder), item], "/"))
+        return tf.io.read_file(tf.strings.join([self._folder_name, item], "/"))
 
     def _shuffled(self, seed: Any) -> Any:
         order = tf.data.Dataset.from_tensor_slices(permutation(len(self), seed))
@@ -154,6 +166,7 @@ class RecordSource(_StreamedSource):
     def __init__(self, files, lengths, features, size, mask):
         self._files, self._lengths, self._features = files, lengths, features
         self.size, self._mask = size, mask
+        self.folder = Path(files[0]).parent
         self._known_labels = None
 
     @classmethod

@@ -40,9 +40,10 @@ def run(flags: Any, directory: RunDirectory) -> dict[str, Any]:
     directory.write_json(run_directory.DATA, fingerprint.of(images).content())
     this = Run(flags, images, loop, Checkpoint(loop.variables, directory), directory)
     this.announce()
-    if not this.over:
-        loop.train(range(this.progress.epochs, flags.epochs), this)
-    summary = this.finish()
+    with data.reading(images):
+        if not this.over:
+            loop.train(range(this.progress.epochs, flags.epochs), this)
+        summary = this.finish()
     summary["seconds_in_all"] = round(time.perf_counter() - began, 1)
     directory.write_json(run_directory.SUMMARY, summary)
     this.checkpoint.delete()
@@ -97,6 +98,11 @@ class Run:
             f"{flags.model}: {flags.activation}, {flags.order}, width {flags.width:g}, "
             f"{self.loop.network.count_params():,} parameters"
         )
+        if images.skipped:
+            print(
+                f"{len(images.skipped):,} images that cannot be read are skipped, the first: "
+                f"{images.skipped[0]}"
+            )
         if self.progress.epochs:
             print(f"Going on after epoch {self.progress.epochs} of {flags.epochs}")
         sys.stdout.flush()
