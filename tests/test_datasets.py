@@ -29,6 +29,7 @@ def options(dataset, **given):
         "train_examples": None,
         "test_examples": None,
         "validation_fraction": 0.0,
+        "skip_corrupt": None,
         "batch_size": 2,
     }
     return types.SimpleNamespace(dataset=dataset, **{**defaults, **given})
@@ -153,7 +154,7 @@ def spoil_empty(folder):
 
 def spoil_class_without_images(folder):
     for path in (folder / "train" / "dog").glob("*.*"):
-        path.rename(path.with_suffix(".gif"))
+        path.rename(path.with_suffix(".txt"))
     return "dog holds no image"
 
 

@@ -83,6 +83,7 @@ MISTAKES = [
     (["--momentum=1"], "momentum=1.*below 1"),
     (["--validation_fraction=1"], "validation_fraction=1.*below 1"),
     (["--image_size=8", "--dataset=image_folder"], "image_size=8.*at least 32"),
+    (["--skip_corrupt"], "--skip_corrupt goes with --dataset=image_folder; the files of digits"),
     (["--image_size=64"], "image_size=64 goes with --dataset=image_folder"),
     (["--learning_rate_drops=20,10", "--epochs=30"], "20,10.*increasing"),
     (["--learning_rate_drops=10,10", "--epochs=30"], "10,10.*increasing"),

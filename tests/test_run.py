@@ -66,6 +66,7 @@ def test_run_directory_is_complete(finished):
     run_dir, _ = finished
     assert {entry.name for entry in run_dir.iterdir()} - {".lock"} == {
         "channels.npz",
+        "data.json",
         "environment.json",
         "flags.txt",
         "gradients.csv",

@@ -1,8 +1,14 @@
+import gc
+import sys
+import weakref
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from train.data import images, subsets
+from train.data import tensorflow as drawing
+from train.data.image_set import moments
 from train.data.images import ArraySource
 from train.data.streamed import EncodedSource
 from train.errors import UsageError
@@ -22,7 +28,7 @@ def arrays(rng):
 @pytest.fixture
 def encoded(arrays):
     items = np.array([tf.io.encode_png(image).numpy() for image in arrays.images], object)
-    return EncodedSource(items, arrays.labels, 16, are_paths=False)
+    return EncodedSource(items, arrays.labels, 16)
 
 
 def batches(source, epochs, seed=0):
@@ -89,6 +95,16 @@ def test_moments_are_numpys(arrays):
     )
 
 
+def test_moments_of_the_whitest_images_do_not_overflow():
+    # As many as an int64 of all squares, and a uint32 of a batch's, are asked for.
+    white = np.full((66_000, 1, 2, 3), 255, "uint8")
+    white[-1] = 254
+    mean, variance = moments([white, white])
+    share = 1 / 66_000
+    np.testing.assert_allclose(mean, [255 - share] * 3, rtol=1e-15)
+    np.testing.assert_allclose(variance, [share * (1 - share)] * 3, rtol=1e-12)
+
+
 def test_moments_of_encoded_images(encoded, arrays):
     # The centre crop leaves the border out, so these are of what the test set shows.
     shown = np.concatenate([i for i, _ in encoded.test_batches().as_numpy_iterator()])
@@ -147,8 +163,10 @@ def test_a_damaged_file_is_named(content, files):
     labels = np.zeros(3)
     with pytest.raises(UsageError, match=r"1\.png is no JPEG or PNG"):
         images.read(files, labels, size=16)
+    names = np.array([path.name.encode() for path in files], object)
+    source = EncodedSource(names, labels, 16, files[0].parent)
     with pytest.raises(UsageError, match=r"1\.png is no JPEG or PNG"):
-        EncodedSource(np.array([*map(str, files)]), labels, 16, are_paths=True).checked()
+        source.checked()
 
 
 def test_a_balanced_subset_has_every_class_alike(rng):
@@ -186,3 +204,71 @@ def test_a_rare_class_is_on_both_sides_or_refused(fraction):
 def test_a_fraction_that_leaves_a_class_without_images_is_refused(arrays):
     with pytest.raises(UsageError, match=r"--validation_fraction=0\.1"):
         subsets.hold_out(arrays, 0.1)
+
+
+def test_parts_share_the_pixels(arrays):
+    part = arrays.take(np.arange(10, 40)).take(np.array([0, 5, 29]))
+    assert part.pixels is arrays.pixels
+    np.testing.assert_array_equal(part.images, arrays.pixels[[10, 15, 39]])
+    ((shown, labels),) = part.test_batches().as_numpy_iterator()
+    np.testing.assert_array_equal(shown, arrays.pixels[[10, 15, 39]])
+    np.testing.assert_array_equal(labels, [10, 15, 39])
+    for shown, labels in part.training_batches(3, range(2), 0, flip=True).as_numpy_iterator():
+        # Where the label is written.
+        np.testing.assert_array_equal(shown[:, 8, 8, 0], labels)
+        assert set(labels) == {10, 15, 39}
+
+
+def test_tensorflow_shares_pixels_and_keeps_them(rng):
+    pixels = images.empty(50, 16)
+    pixels[:] = rng.integers(0, 256, pixels.shape)
+    tensor = drawing.shared(pixels)
+    pixels[3, 2, 1, 0] = 77
+    assert tensor[3, 2, 1, 0] == 77
+    expected, kept = pixels.copy(), weakref.ref(pixels.base)
+    batches = ArraySource(pixels, np.zeros(50)).test_batches(50)
+    del pixels, tensor
+    gc.collect()
+    np.testing.assert_array_equal(next(batches.as_numpy_iterator())[0], expected)
+    del batches
+    gc.collect()
+    assert kept() is None
+
+
+def test_pixels_that_are_not_aligned_are_copied(rng):
+    memory = images.empty(3, 16).reshape(-1)
+    for begin in range(1, 65):
+        pixels = memory[begin : begin + 2 * 16 * 16 * 3].reshape(2, 16, 16, 3)
+        pixels[:] = rng.integers(0, 256, pixels.shape)
+        np.testing.assert_array_equal(tf.gather(drawing.shared(pixels), [1, 0]), pixels[::-1])
+
+
+MEMORY = """
+import numpy as np
+import tensorflow as tf
+from train.data import images
+
+def memory(name):
+    return int(open("/proc/self/status").read().split(name + ":")[1].split()[0]) * 1024
+
+def draw(count):
+    pixels = images.empty(count, 64)
+    pixels[:] = 1
+    source = images.ArraySource(pixels, np.zeros(count))
+    for part in (source, source.take(np.arange(1, count))):
+        for batches in (part.training_batches(32, range(1), 0, True), part.test_batches()):
+            for _ in batches.take(3):
+                pass
+
+draw(300)
+before = memory("VmRSS")
+draw(20_000)
+print((memory("VmHWM") - before) / (20_000 * 64 * 64 * 3))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_there_is_one_copy_of_the_pixels(run_python):
+    process = run_python("-c", MEMORY)
+    assert process.returncode == 0, process.stderr
+    assert 1.0 < float(process.stdout) < 1.3

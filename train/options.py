@@ -64,6 +64,14 @@ def define() -> flags.FlagValues:
         Number(int, at_least=32),
         "Side in pixels to which image_folder brings its images. Default: 32.",
     )
+    # Without a default, so that runs from before it hold no other flags.
+    flags.DEFINE_boolean(
+        "skip_corrupt",
+        None,
+        "Leave out the files of image_folder that cannot be read as JPEG or PNG images, and say "
+        "how many. Without it the first of them is named, and nothing is trained.",
+        values,
+    )
     number(
         "train_examples",
         None,
@@ -396,6 +404,11 @@ def _check_together(values: flags.FlagValues) -> None:
         raise UsageError(
             f"--image_size={values.image_size} goes with --dataset=image_folder; "
             f"{values.dataset} has a size of its own."
+        )
+    if values.skip_corrupt and values.dataset != "image_folder":
+        raise UsageError(
+            f"--skip_corrupt goes with --dataset=image_folder; the files of {values.dataset} are "
+            "read as they are."
         )
     if values.early_stopping_patience is not None and not values.validation_fraction:
         raise UsageError(

@@ -22,6 +22,7 @@ from train.errors import InUseError, UsageError, file_errors
 
 FLAGS = "flags.txt"
 ENVIRONMENT = "environment.json"
+DATA = "data.json"
 HISTORY = "history.csv"
 STATISTICS = "statistics.csv"
 GRADIENTS = "gradients.csv"
@@ -44,6 +45,7 @@ DIVERGED = "diverged.json"
 NAMES = (
     FLAGS,
     ENVIRONMENT,
+    DATA,
     HISTORY,
     STATISTICS,
     GRADIENTS,

@@ -1,10 +1,12 @@
 """Images to learn: what the flags ask for of a data set of `train.data.sets`."""
 
+import contextlib
 import dataclasses
 import functools
 import importlib
 import pkgutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +14,8 @@ from train.data import sets
 from train.errors import UsageError, file_errors
 
 if TYPE_CHECKING:
-    from train.data.image_set import ImageSet
+    from train.data.fingerprint import Fingerprint
+    from train.data.image_set import ImageSet, Moments
 
 NAMES = tuple(
     module.name for module in pkgutil.iter_modules(sets.__path__) if not module.name.startswith("_")
@@ -45,17 +48,26 @@ class Wanted(NamedTuple):
     train_examples: int | None
     test_examples: int | None
     validation_fraction: float
+    skip_corrupt: bool | None
 
 
-def load(flags: Any) -> "ImageSet":
+def load(flags: Any, begun: "Fingerprint | None" = None) -> "ImageSet":
     """Reads a data set and takes the subset and the held-out part that the flags ask for.
 
     Once, where runs of one process ask for the same.
 
+    Args:
+        flags: The run's.
+        begun: Of the images that the run began with, if it goes on; has their mean and variance.
+
     Raises:
-        UsageError: Where it cannot be had, or has fewer images than asked for.
+        UsageError: Where it cannot be had, has fewer images than asked for, or other ones than
+            the run began with.
     """
-    images = _load(Wanted(*(getattr(flags, name) for name in Wanted._fields)))
+    wanted = Wanted(*(getattr(flags, name) for name in Wanted._fields))
+    images = _load(wanted, None if begun is None else begun.moments)
+    if begun is not None:
+        begun.check(images)
     if len(images.train) < flags.batch_size:
         raise UsageError(
             f"--batch_size={flags.batch_size} is larger than the training set of "
@@ -64,22 +76,48 @@ def load(flags: Any) -> "ImageSet":
     return images
 
 
+@contextlib.contextmanager
+def reading(images: "ImageSet") -> Iterator[None]:
+    """Makes a mistake of files that are lost while a run trains on them.
+
+    Raises:
+        UsageError: Saying how the run goes on.
+    """
+    try:
+        yield
+    except Exception as error:
+        message = _tensorflow_message(error)
+        for source in images.parts().values():
+            # TensorFlow says of a file that cannot be read which it is, and of nothing else.
+            if source.folder is not None and f"{source.folder}/" in message:
+                raise UsageError(
+                    f"the images in {source.folder} can no longer be read: put them back as they "
+                    "were, and the same command, without --overwrite, goes on."
+                ) from error
+        raise
+
+
+def _tensorflow_message(error: Exception) -> str:
+    """What TensorFlow says of its error; nothing of another."""
+    tf = sys.modules.get("tensorflow")
+    return error.message if tf is not None and isinstance(error, tf.errors.OpError) else ""
+
+
 @functools.lru_cache(maxsize=1)
-def _load(options: Wanted) -> "ImageSet":
+def _load(options: Wanted, moments: "Moments | None") -> "ImageSet":
     try:
         with file_errors(f"--dataset={options.dataset} cannot be read"):
             images = _module(options.dataset).load(options)
     except Exception as error:
         # A data set may have read its files by TensorFlow.
-        tf = sys.modules.get("tensorflow")
-        if tf is None or not isinstance(error, tf.errors.OpError):
+        reason = " ".join(_tensorflow_message(error).split())[:200]
+        if not reason:
             raise
-        reason = " ".join(error.message.split())[:200]
         raise UsageError(f"--dataset={options.dataset} cannot be read: {reason}.") from error
-    return _selected(images, options)
+    return _selected(images, options, moments)
 
 
-def _selected(images: "ImageSet", options: Wanted) -> "ImageSet":
+def _selected(images: "ImageSet", options: Wanted, moments: "Moments | None") -> "ImageSet":
     """The subset and the held-out part, with what standardises them."""
     from train.data import subsets
 
@@ -88,7 +126,7 @@ def _selected(images: "ImageSet", options: Wanted) -> "ImageSet":
     train, validation = subsets.hold_out(train, options.validation_fraction)
     mean, variance = images.mean, images.variance
     if mean is None:
-        mean, variance = train.channel_moments()
+        mean, variance = moments or train.channel_moments()
     return dataclasses.replace(
         images, train=train, test=test, validation=validation, mean=mean, variance=variance
     )

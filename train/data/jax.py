@@ -18,28 +18,28 @@ def training_batches(
         key = epoch_key(jax.random.key(seed), epoch)
         order, keys = epoch_order(key, len(images), batch_size)
         for indices, key in zip(np.asarray(order), keys, strict=True):
-            crops = pad_crop_flip(images.images[indices], key, images.padding, flip)
+            crops = pad_crop_flip(images.at(indices), key, images.padding, flip)
             yield np.asarray(crops), images.labels[indices]
 
 
 def test_batches(images: ArraySource, batch_size: int) -> "Batches":
     """See `train.data.image_set.ImageSource`."""
-    return Batches(images.images, images.labels, batch_size)
+    return Batches(images, batch_size)
 
 
 class Batches:
-    """Batches of arrays, in order."""
+    """Batches of a source, in order."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, batch_size: int):
-        self.images, self.labels, self.batch_size = images, labels, batch_size
+    def __init__(self, source: ArraySource, batch_size: int):
+        self.source, self.batch_size = source, batch_size
 
     def __len__(self) -> int:
-        return -(-len(self.labels) // self.batch_size)
+        return -(-len(self.source) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for begin in range(0, len(self.labels), self.batch_size):
+        for begin in range(0, len(self.source), self.batch_size):
             part = slice(begin, begin + self.batch_size)
-            yield self.images[part], self.labels[part]
+            yield self.source.at(part), self.source.labels[part]
 
 
 def epoch_key(seed: Any, epoch: int) -> Any:

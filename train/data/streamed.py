@@ -1,13 +1,18 @@
 """Images that are read while training: encoded ones, and record files. TensorFlow's alone."""
 
 import abc
+import functools
+import os
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from train.data import augmentation
-from train.data.image_set import TEST_BATCH_SIZE, ImageSource, moments
+from train.data import augmentation, images
+from train.data.image_set import TEST_BATCH_SIZE, ImageSource, Moments, moments
 from train.data.tensorflow import epoch_numbers, epoch_seed, fold_in, host_constant, permutation
 from train.errors import UsageError
 
@@ -50,7 +55,7 @@ class _StreamedSource(ImageSource):
         examples = self._in_order().map(self._load_test, num_parallel_calls=tf.data.AUTOTUNE)
         return examples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
-    def channel_moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def channel_moments(self) -> Moments:
         chosen = np.random.default_rng(0).permutation(len(self))[:MOMENT_EXAMPLES]
         batches = self.take(np.sort(chosen)).test_batches()
         return moments(images for images, _ in batches.as_numpy_iterator())
@@ -60,46 +65,81 @@ class _StreamedSource(ImageSource):
 
 
 class EncodedSource(_StreamedSource):
-    """JPEG or PNG images in memory, or the paths of their files."""
+    """JPEG or PNG images in memory, or in files.
 
-    def __init__(self, items: np.ndarray, labels: np.ndarray, size: int, are_paths: bool):
+    Args:
+        items: Array of bytes: the encoded images, or the names of their files.
+        labels: Integers from 0.
+        size: Side in pixels that images are brought to.
+        folder: Where the files are; None where the images are in memory.
+    """
+
+    def __init__(
+        self, items: np.ndarray, labels: np.ndarray, size: int, folder: Path | None = None
+    ):
         self._items, self._labels = items, np.asarray(labels, "int32")
-        self.size, self._are_paths = size, are_paths
+        self.size, self.folder = size, folder
+        self._folder_name = b"" if folder is None else os.fsencode(folder)
 
     @property
     def labels(self) -> np.ndarray:
         return self._labels
 
     def take(self, indices: np.ndarray) -> "EncodedSource":
-        return EncodedSource(
-            self._items[indices], self._labels[indices], self.size, self._are_paths
-        )
+        return EncodedSource(self._items[indices], self._labels[indices], self.size, self.folder)
 
-    def checked(self) -> "EncodedSource":
-        """Itself, after every image has been decoded once.
+    @functools.cached_property
+    def checksum(self) -> int:
+        """Of the labels and the images; of files, of their names in the folder and their sizes."""
+        items = self._items.tolist()
+        if self.folder is not None:
+            items = [b"%s %d" % (name, _size(self._path(name))) for name in items]
+        return _checksum(items, zlib.crc32(self._labels))
+
+    def _path(self, name: bytes) -> Path:
+        return self.folder / os.fsdecode(name)
+
+    def checked(self, skipped: list[Path] | None = None) -> "EncodedSource":
+        """The images of all files that are some, after every one has been decoded once.
+
+        Args:
+            skipped: Takes the files that are no images, which are left out.
 
         Raises:
-            UsageError: Naming the first file that is no image.
+            UsageError: Naming the first file that is no image, where none is to be skipped.
         """
-        shapes = self._in_order().map(
-            lambda encoded, _: tf.shape(augmentation.decode(encoded)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        done = 0
-        try:
-            for batch in shapes.batch(1000).as_numpy_iterator():
-                done += len(batch)
-        except tf.errors.OpError:
-            raise UsageError(self._name_damaged(done)) from None
-        return self
+        good: list[int] = []
+        for numbers, _ in self._decodable().batch(1000).as_numpy_iterator():
+            good += numbers.tolist()
+            if skipped is None and good[-1] >= len(good):
+                break
+        bad = sorted({*range(len(self))} - {*good})
+        if not bad:
+            return self
+        if skipped is None:
+            path = self._path(self._items[bad[0]])
+            # Which may have more to say.
+            images.decoded(path, self.size)
+            raise UsageError(images.damaged(path))
+        skipped += [self._path(self._items[number]) for number in bad]
+        return self.take(np.array(good, int))
 
-    def _name_damaged(self, start: int) -> str:
-        for item in self._items[start:]:
-            try:
-                augmentation.decode(tf.io.read_file(item) if self._are_paths else item)
-            except tf.errors.OpError:
-                return f"{item} is no JPEG or PNG image: repair or remove it."
-        return "an image cannot be decoded."
+    def _decodable(self) -> Any:
+        """The numbers of the images that can be decoded, with their shapes."""
+        items = host_constant(self._items)
+
+        def decode(number):
+            # With the shape, or nothing would ask for the image.
+            return number, tf.shape(augmentation.decode(self._encoded(items[number])))
+
+        numbers = tf.data.Dataset.range(len(self))
+        decoded = numbers.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+        return decoded.ignore_errors()
+
+    def _encoded(self, item: Any) -> Any:
+        if self.folder is None:
+            return item
+        return tf.io.read_file(tf.strings.join([self._folder_name, item], "/"))
 
     def _shuffled(self, seed: Any) -> Any:
         order = tf.data.Dataset.from_tensor_slices(permutation(len(self), seed))
@@ -112,8 +152,7 @@ class EncodedSource(_StreamedSource):
         items, labels = host_constant(self._items), host_constant(self._labels)
 
         def read(index):
-            item = items[index]
-            return (tf.io.read_file(item) if self._are_paths else item), labels[index]
+            return self._encoded(items[index]), labels[index]
 
         return indices.map(read, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -127,6 +166,7 @@ class RecordSource(_StreamedSource):
     def __init__(self, files, lengths, features, size, mask):
         self._files, self._lengths, self._features = files, lengths, features
         self.size, self._mask = size, mask
+        self.folder = Path(files[0]).parent
         self._known_labels = None
 
     @classmethod
@@ -158,7 +198,13 @@ class RecordSource(_StreamedSource):
         if len(indices) > MEMORY_EXAMPLES:
             return selection
         items, labels = zip(*selection._in_order().as_numpy_iterator(), strict=True)
-        return EncodedSource(np.array(items, object), labels, self.size, are_paths=False)
+        return EncodedSource(np.array(items, object), labels, self.size)
+
+    @functools.cached_property
+    def checksum(self) -> int:
+        """Of the record files' names and sizes and of which images are taken: labels are inside."""
+        files = [b"%s %d" % (os.fsencode(Path(f).name), _size(Path(f))) for f in self._files]
+        return _checksum(files, zlib.crc32(self._mask))
 
     def _shuffled(self, seed: Any) -> Any:
         order = permutation(len(self._files), seed)
@@ -196,3 +242,14 @@ class RecordSource(_StreamedSource):
         skip = {"image": tfds.decode.SkipDecoding()}
         example = self._features.deserialize_example(record, decoders=skip)
         return example["image"], tf.cast(example["label"], tf.int32)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _checksum(items: Iterable[bytes], value: int) -> int:
+    for item in items:
+        # With its length, so that no two lists have the same bytes.
+        value = zlib.crc32(item, zlib.crc32(b"%d " % len(item), value))
+    return value

@@ -12,6 +12,7 @@ from keras_bnact import export, measure
 from keras_bnact.reports.page import check_installed, page
 from keras_bnact.statistics import STATISTICS, ModelStatistics
 from train import backend, data, native_messages, run_directory
+from train.data import fingerprint
 from train.data.image_set import ImageSet, ImageSource
 from train.errors import DivergedError
 from train.run_directory import RunDirectory
@@ -31,7 +32,7 @@ def run(flags: Any, directory: RunDirectory) -> dict[str, Any]:
     began = time.perf_counter()
     # Before hours of training end in that it is missing.
     check_installed()
-    images = data.load(flags)
+    images = data.load(flags, fingerprint.read(directory, flags.overwrite))
     module = for_backend()
     loop = module.make(flags, images)
     directory.create(flags.overwrite)
@@ -39,17 +40,15 @@ def run(flags: Any, directory: RunDirectory) -> dict[str, Any]:
         run_directory.ENVIRONMENT,
         environment.describe(flags.seed, loop.replicas, module.devices()),
     )
+    directory.write_json(run_directory.DATA, fingerprint.of(images).content())
     this = Run(flags, images, loop, Checkpoint(loop.variables, directory), directory)
     if not this.progress.epochs:
         # What there is to go back to from the first epoch.
         this.checkpoint.save()
     this.announce()
-    if not this.over:
-        try:
-            loop.train(range(this.progress.epochs, flags.epochs), this)
-        except NotFiniteError as error:
-            raise this.diverged(error.epoch) from None
-    summary = this.finish()
+    with data.reading(images):
+        this.train()
+        summary = this.finish()
     summary["seconds_in_all"] = round(time.perf_counter() - began, 1)
     directory.write_json(run_directory.SUMMARY, summary)
     this.checkpoint.delete()
@@ -104,9 +103,27 @@ class Run:
             f"{flags.model}: {flags.activation}, {flags.order}, width {flags.width:g}, "
             f"{self.loop.network.count_params():,} parameters"
         )
+        if images.skipped:
+            print(
+                f"{len(images.skipped):,} images that cannot be read are skipped, the first: "
+                f"{images.skipped[0]}"
+            )
         if self.progress.epochs:
             print(f"Going on after epoch {self.progress.epochs} of {flags.epochs}")
         sys.stdout.flush()
+
+    def train(self) -> None:
+        """Trains the epochs that are to come.
+
+        Raises:
+            DivergedError: If the figures of one are not finite.
+        """
+        if self.over:
+            return
+        try:
+            self.loop.train(range(self.progress.epochs, self.flags.epochs), self)
+        except NotFiniteError as error:
+            raise self._diverged(error.epoch) from None
 
     def end_epoch(
         self, epoch: int, metrics: Mapping[str, float], began: float, trained: float
@@ -143,7 +160,7 @@ class Run:
             self.events.add_epoch(row)
         return row
 
-    def diverged(self, epoch: int) -> DivergedError:
+    def _diverged(self, epoch: int) -> DivergedError:
         """Finds and writes where an epoch, counted from 0, went wrong; returns how to say so.
 
         From the last checkpoint on it is trained again, step by step: a step whose loss is not

@@ -49,6 +49,8 @@ def prepared_builder(
     try:
         with _alone_in(root):
             return _prepare(name, options.data_dir, url, manual_dir)
+    except UsageError:
+        raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UsageError(
@@ -167,14 +169,17 @@ def _as_arrays(builder: Any, split: str, size: int) -> Any:
     """A whole split in memory, as uint8 images and labels."""
     import numpy as np
     import tensorflow as tf
+    import tensorflow_datasets as tfds
 
-    from train.data.images import ArraySource
+    from train.data.images import ArraySource, empty
 
     count = builder.info.splits[split].num_examples
-    images = np.empty((count, size, size, 3), "uint8")
+    images = empty(count, size)
     labels = np.empty(count, "int32")
+    # Read once, which is no reason to keep a copy.
+    config = tfds.ReadConfig(try_autocache=False)
     # File order, so that the images are the same ones every time.
-    examples = builder.as_dataset(split=split, shuffle_files=False)
+    examples = builder.as_dataset(split=split, shuffle_files=False, read_config=config)
     examples = examples.map(lambda e: (e["image"], e["label"]), num_parallel_calls=tf.data.AUTOTUNE)
     start = 0
     for batch_images, batch_labels in examples.batch(1000).as_numpy_iterator():

@@ -1,6 +1,7 @@
 """A user's own images: `train/<class>/*` and `test/<class>/*`, JPEG or PNG, of any size."""
 
 import functools
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,9 +9,13 @@ from train import backend
 from train.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from train.data.image_set import ImageSet, ImageSource
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
+# Of images that are not read: one among the others is a mistake, and no note of the user's.
+OTHER_SUFFIXES = (".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif")
 # How a JPEG and a PNG file begin.
 FORMATS = (b"\xff\xd8\xff", b"\x89PNG")
 DEFAULT_SIZE = 32
@@ -39,20 +44,32 @@ def check(options: Any) -> None:
         )
     if len(classes) < 2:
         raise UsageError(f"{root / 'train'} holds one class, {[*classes]}: give two or more.")
+    if not options.skip_corrupt:
+        for files in (classes, test_classes):
+            for path in (path for name in files for path in files[name]):
+                if not _is_image(path):
+                    raise UsageError(
+                        f"{path} is no JPEG or PNG image: convert, repair or remove it, or give "
+                        "--skip_corrupt to leave such images out."
+                    )
 
 
 def load(options: Any) -> "ImageSet":
     """The images below `--data_dir` that the flags ask for; classes in alphabetical order."""
     from train.data.image_set import ImageSet
 
-    size = options.image_size or DEFAULT_SIZE
-    root = Path(options.data_dir)
-    classes = list(class_files(root / "train"))
-    train, test = (
-        _source(class_files(root / part), classes, size, count)
-        for part, count in (("train", options.train_examples), ("test", options.test_examples))
+    classes = list(class_files(Path(options.data_dir) / "train"))
+    skipped: list[Path] | None = [] if options.skip_corrupt else None
+    train, test = (_source(options, part, classes, skipped) for part in ("train", "test"))
+    return ImageSet(
+        train=train,
+        test=test,
+        classes=len(classes),
+        size=train.size,
+        flip=True,
+        # A name may be of bytes that are no text, which cannot be printed.
+        skipped=tuple(os.fsencode(path).decode(errors="replace") for path in skipped or ()),
     )
-    return ImageSet(train=train, test=test, classes=len(classes), size=size, flip=True)
 
 
 @functools.lru_cache(maxsize=4)
@@ -71,39 +88,66 @@ def class_files(folder: Path) -> dict[str, list[Path]]:
 
 
 def _images(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    suffixes = SUFFIXES + OTHER_SUFFIXES
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
     if not found:
         raise UsageError(
             f"{folder} holds no image: put files ending in {', '.join(SUFFIXES)} there, or "
             "remove it."
         )
-    for path in found:
-        if not path.is_file() or not _begin(path).startswith(FORMATS):
-            raise UsageError(f"{path} is no JPEG or PNG image: repair or remove it.")
     return found
 
 
-def _begin(path: Path) -> bytes:
+def _is_image(path: Path) -> bool:
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
-        return file.read(4)
+        return file.read(4).startswith(FORMATS)
 
 
 def _source(
-    files: dict[str, list[Path]], classes: list[str], size: int, count: int | None
+    options: Any, part: str, classes: list[str], skipped: list[Path] | None
 ) -> "ImageSource":
+    """The images of `train` or `test`; those that cannot be read go to `skipped`, if it is one."""
     import numpy as np
 
-    from train.data import images, subsets
+    from train.data import subsets
 
+    root = Path(options.data_dir)
+    files = class_files(root / part)
     paths = [path for name in files for path in files[name]]
     labels = np.array([classes.index(name) for name in files for _ in files[name]], "int32")
-    if count is not None and count < len(paths):
+    count = {"train": options.train_examples, "test": options.test_examples}[part]
+    if skipped is None and count is not None and count < len(paths):
         # Before they are decoded: a short run on part of a large folder would mostly read.
         kept = subsets.balanced_indices(labels, count)
         paths, labels = [paths[index] for index in kept], labels[kept]
+    source = _read(root, paths, labels, options.image_size or DEFAULT_SIZE, skipped)
+    lost = sorted({*labels.tolist()} - {*source.labels.tolist()})
+    if lost:
+        raise UsageError(
+            f"no image of {root / part / classes[lost[0]]} can be read: repair them, or remove "
+            "the folder."
+        )
+    return source
+
+
+def _read(
+    root: Path, paths: list[Path], labels: "np.ndarray", size: int, skipped: list[Path] | None
+) -> "ImageSource":
+    import numpy as np
+
+    from train.data import images
+
+    if skipped is not None:
+        are_images = [_is_image(path) for path in paths]
+        skipped += [path for path, is_one in zip(paths, are_images, strict=True) if not is_one]
+        paths = [path for path, is_one in zip(paths, are_images, strict=True) if is_one]
+        labels = labels[np.array(are_images)]
     if size <= SMALL_IMAGE:
-        return images.read(paths, labels, size)
+        return images.read(paths, labels, size, skipped)
 
     from train.data.streamed import EncodedSource
 
-    return EncodedSource(np.array([str(path) for path in paths]), labels, size, True).checked()
+    items = np.array([os.fsencode(path.relative_to(root)) for path in paths], object)
+    return EncodedSource(items, labels, size, root).checked(skipped)
