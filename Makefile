@@ -80,7 +80,8 @@ test-backends: test-jax test-torch
 test-jax: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[jax]"
 	KERAS_BACKEND=jax $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" \
-		$(BACKEND_TESTS:%=tests/test_%.py) tests/test_distribution.py tests/test_jax_*.py
+		$(BACKEND_TESTS:%=tests/test_%.py) tests/test_distribution.py tests/test_divergence.py \
+		tests/test_jax_*.py
 
 test-torch: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[torch]" "$(TORCH)"
