@@ -124,7 +124,9 @@ def test_fit(subject):
     undisturbed = Subject(case)
     undisturbed.model.fit(*data, **fit)
     for (_, one), (_, other) in zip(undisturbed.values(), subject.values(), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+        exact = case.policy == "float64"
+        tolerance = {"rtol": 1e-6, "atol": 1e-9} if exact else {"rtol": 1e-4, "atol": 1e-5}
+        np.testing.assert_allclose(one, other, **tolerance)
 
 
 @conforms
@@ -215,6 +217,11 @@ def assert_same(one, other, tolerance=1e-6):
     assert [layer.name for layer in one] == [layer.name for layer in other]
     assert one.left_out == other.left_out
     for a, b in zip(one, other, strict=True):
+        # Else it is rounding that varies.
+        varied = a.channel_std > 1e-6 * np.abs(a.channel_mean)
         for name in ("saturation", "skewness", "sparsity", "mean", "std"):
             left, right = (getattr(layer, f"channel_{name}") for layer in (a, b))
-            np.testing.assert_allclose(left, right, tolerance, tolerance, err_msg=a.name)
+            sure = varied if name == "skewness" else slice(None)
+            np.testing.assert_allclose(
+                left[sure], right[sure], tolerance, tolerance, err_msg=a.name
+            )

@@ -204,7 +204,7 @@ def define() -> flags.FlagValues:
         names.PRECISIONS,
         "What is computed in, with float32 weights but for float64. tf32 rounds the factors of "
         "matrix products on GPUs that have it, and is float32 elsewhere; float64 tells what is "
-        "rounding, in three times the time.",
+        "rounding.",
     )
     boolean("deterministic", "Ask TensorFlow for kernels that repeat bit for bit.")
     string(
