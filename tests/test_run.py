@@ -242,7 +242,8 @@ def test_the_gradients_of_a_run_are_those_of_its_training_images(finished):
     for row, layer in zip(rows[-7:], measured, strict=True):
         assert (row["layer"], row["batch_size"]) == (layer.name, "32")
         for figure in ("input", "weight_gradient", "activation_gradient"):
-            assert float(row[figure]) == pytest.approx(getattr(layer, figure), rel=1e-4)
+            # Of near ties in max pooling, which other kernels than the run's may decide otherwise.
+            assert float(row[figure]) == pytest.approx(getattr(layer, figure), rel=1e-3)
 
 
 def test_a_finished_run_says_so(finished, train):
