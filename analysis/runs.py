@@ -117,8 +117,7 @@ def read(folder: Path) -> tuple[list[Run], list[str]]:
         except FileNotFoundError as error:
             name = Path(error.filename).name
             if (path / files.DIVERGED).is_file():
-                epoch = json.loads((path / files.DIVERGED).read_text())["epoch"]
-                reason = f"diverged at epoch {epoch}"
+                reason = "diverged: diverged.json says where"
             elif (path / files.SUMMARY).is_file():
                 reason = f"has no {name}: of an older format"
             else:

@@ -26,8 +26,13 @@ def _replaced(path, old, new):
     path.write_text(text.replace(old, new))
 
 
+def _diverged(path):
+    (path / "summary.json").rename(path / "diverged.json")
+
+
 DAMAGES = {
     "flagless": (lambda run: (run / "flags.txt").unlink(), "has no flags.txt"),
+    "diverged": (_diverged, "diverged: diverged.json says where"),
     "unfinished": (lambda run: (run / "summary.json").unlink(), "is not finished"),
     "old": (lambda run: (run / "gradients.csv").unlink(), "of an older format"),
     "empty": (lambda run: (run / "flags.txt").write_text(""), "flags.txt lacks dataset"),

@@ -85,6 +85,8 @@ def test_a_damaged_one_falls_back_to_the_one_before_and_says_so(directory, capsy
     assert f"{path} is damaged" in said
     assert "goes on from the one before it, after epoch 1." in said
     assert said.count("\n") == 1
+    # Which the next one does not put in the place of the good one.
+    assert not path.exists()
 
 
 def test_a_death_between_its_two_renamings_costs_one_epoch(directory):

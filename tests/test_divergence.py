@@ -56,3 +56,21 @@ def test_training_again_stops_before_the_step():
 def test_training_again_to_the_end_finds_nothing():
     training = made(0.01)
     assert training.train_until_not_finite(range(1), Epochs(0.01)) is None
+
+
+def test_what_goes_wrong_after_the_steps_is_found_on_the_test_images():
+    training = made(0.01)
+    logits = training.model.get_layer("logits").trainable_variables[0]
+    train_one_by_one = training.train_until_not_finite
+
+    def and_then_lose_a_weight(epochs, run):
+        assert train_one_by_one(epochs, run) is None
+        logits.assign(np.full(logits.shape, np.inf))
+
+    training.train_until_not_finite = and_then_lose_a_weight
+    tests = training.images.test.test_batches()
+    found = divergence.find(training.flags, training, range(2), Epochs(0.01), tests)
+    assert (found.epoch, found.layer) == (2, "logits")
+    assert "in none of its steps, taken again, but by what comes after them" in found.reason
+    assert "after a largest weight of inf (logits/kernel)" in found.reason
+    assert "weight decay alone" not in found.reason

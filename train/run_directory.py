@@ -74,6 +74,11 @@ class State(enum.Enum):
     DIVERGED = enum.auto()
     FINISHED = enum.auto()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no epoch is to come."""
+        return self in (State.DIVERGED, State.FINISHED)
+
 
 class RunDirectory:
     """The folder of one run.
@@ -178,7 +183,7 @@ class RunDirectory:
     def _clear(self, overwrite: bool) -> None:
         """Deletes an old run, and what a killed process has left half-written."""
         state = self.state(overwrite)
-        if state in (State.FINISHED, State.DIVERGED):
+        if state.is_over:
             raise InUseError(f"--run_dir={self.path} was finished by another process meanwhile.")
         if state is State.NEW and (self.path / FLAGS).is_file():
             # So that what is left is known for a run's if the deletion is cut short.
@@ -227,20 +232,28 @@ class RunDirectory:
         """Writes JSON; a number that is not finite becomes null."""
         self.write_text(name, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
 
-    def read_json(self, name: str) -> Any:
+    def read_json(self, name: str, advice: str = "start anew with train.run's --overwrite.") -> Any:
         """Reads JSON.
+
+        Args:
+            name: The file's.
+            advice: What to do about a damaged one.
 
         Raises:
             UsageError: If the file cannot be read, or is damaged.
         """
         with self._files():
-            text = (self.path / name).read_text()
+            content = (self.path / name).read_bytes()
         try:
-            return json.loads(text)
+            return json.loads(content)
         except ValueError as error:
-            raise UsageError(
-                f"{self.path / name} is damaged ({error}): start anew with train.run's --overwrite."
-            ) from None
+            raise UsageError(f"{self.path / name} is damaged ({error}): {advice}") from None
+
+    def diverged_at(self) -> int | None:
+        """The epoch, from 1, at which the run's loss was no longer finite; None where it is."""
+        if not (self.path / DIVERGED).is_file():
+            return None
+        return self.read_json(DIVERGED)["epoch"]
 
     def _files(self) -> contextlib.AbstractContextManager:
         return file_errors(f"--run_dir={self.path}")

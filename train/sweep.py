@@ -153,7 +153,7 @@ def _is_to_run(run: Run, directory: RunDirectory) -> bool:
         return True
     if state is not State.NEW:
         directory.check_backend(backend.name())
-    return state not in (State.FINISHED, State.DIVERGED)
+    return not state.is_over
 
 
 def _check_engine(sweep: Any) -> None:
@@ -200,7 +200,7 @@ def _execute(
                 reason = _failure(future, _log(folder, run))
                 # Stopped early, failed or whole: no epoch of it is to come.
                 done[run] = epochs[run]
-                diverged = comparison.diverged(directories[run])
+                diverged = directories[run].diverged_at()
                 if diverged is not None:
                     _say(progress, f"{run.name} diverged at epoch {diverged}")
                 elif reason is not None:

@@ -1,14 +1,13 @@
 """What tells a run that goes on whether its images are those that it began with: `data.json`."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from train.data.image_set import ImageSet, ImageSource, Moments
-from train.errors import UsageError, file_errors
+from train.errors import UsageError
 from train.run_directory import DATA, RunDirectory, State
 
 PARTS = {
@@ -81,16 +80,12 @@ def read(directory: RunDirectory, overwrite: bool) -> Fingerprint | None:
     path = directory.path / DATA
     if directory.state(overwrite) is not State.INTERRUPTED or not path.is_file():
         return None
+    advice = "remove it, to go on with the images as they are, or start anew with --overwrite."
+    content = directory.read_json(DATA, advice)
     try:
-        # A file that cannot be read is another mistake than one that holds something else.
-        with file_errors(f"--run_dir={directory.path}"):
-            text = path.read_bytes()
-        return _parsed(json.loads(text))
+        return _parsed(content)
     except (ValueError, TypeError, KeyError) as error:
-        raise UsageError(
-            f"{path} is damaged ({error}): remove it, to go on with the images as they are, or "
-            "start anew with --overwrite."
-        ) from None
+        raise UsageError(f"{path} is damaged ({error}): {advice}") from None
 
 
 def _parsed(content: Any) -> Fingerprint:

@@ -54,17 +54,10 @@ def compare(runs: Sequence[Run], directories: Mapping[Run, RunDirectory]) -> lis
             part: [s[part]["accuracy"] for s in summaries if s is not None and part in s]
             for part in parts
         }
-        epochs = [diverged(directories[run]) for run in members]
+        epochs = [directories[run].diverged_at() for run in members]
         kept = [epoch for epoch in epochs if epoch is not None]
         rows.append(Row(dict(key), len(members), accuracies, kept))
     return rows
-
-
-def diverged(directory: RunDirectory) -> int | None:
-    """The epoch, from 1, at which a run's loss was no longer finite; None where it is."""
-    if not (directory.path / run_directory.DIVERGED).is_file():
-        return None
-    return directory.read_json(run_directory.DIVERGED)["epoch"]
 
 
 def best(rows: Sequence[Row]) -> tuple[Row, str] | None:

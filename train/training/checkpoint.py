@@ -49,7 +49,7 @@ class Checkpoint:
         Raises:
             UsageError: If there is none that is whole, or it is of other variables.
         """
-        problems: list[str] = []
+        problems: dict[Path, str] = {}
         for path in self._paths():
             if not path.is_file():
                 continue
@@ -59,19 +59,23 @@ class Checkpoint:
             except Exception as error:
                 # Whatever a damaged file makes of itself.
                 reason = " ".join(str(error).split()) or type(error).__name__
-                problems.append(f"{path} is damaged ({reason})")
+                problems[path] = f"{path} is damaged ({reason})"
                 continue
             self._assign(path, contents)
             self.progress = progress
-            if problems:
+            for damaged, problem in problems.items():
                 print(
-                    f"{problems[0]}: the run goes on from the one before it, after epoch "
+                    f"{problem}: the run goes on from the one before it, after epoch "
                     f"{progress.epochs}.",
                     file=sys.stderr,
                 )
+                # Else the next one to be saved would put it in the place of this one.
+                damaged.unlink()
             return
         if problems:
-            raise UsageError(f"{' and '.join(problems)}: start anew with train.run's --overwrite.")
+            raise UsageError(
+                f"{' and '.join(problems.values())}: start anew with train.run's --overwrite."
+            )
 
     def _assign(self, path: Path, contents: Mapping[str, Any]) -> None:
         if str(contents.get("variables", "")) != self._described():
@@ -102,7 +106,6 @@ class Checkpoint:
         progress = json.dumps(dataclasses.asdict(self.progress))
         with self._directory.writing(run_directory.CHECKPOINT) as path, path.open("wb") as file:
             np.savez(file, progress=progress, variables=self._described(), **values)
-            file.flush()
             last, previous = self._paths()
             if last.is_file():
                 last.replace(previous)

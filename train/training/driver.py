@@ -1,5 +1,6 @@
 """One run: a model trained on a data set, from wherever it stopped to its results."""
 
+import dataclasses
 import math
 import sys
 import time
@@ -16,9 +17,9 @@ from train.data import fingerprint
 from train.data.image_set import ImageSet, ImageSource
 from train.errors import DivergedError
 from train.run_directory import RunDirectory
-from train.training import environment, layer_tables, network
+from train.training import divergence, environment, layer_tables, network
 from train.training.checkpoint import Checkpoint
-from train.training.divergence import NotFiniteError, first_layer, largest_weight
+from train.training.divergence import NotFiniteError
 from train.training.loop import Loop, for_backend
 from train.training.progress import METRICS
 from train.training.schedule import is_measured, learning_rate, stops_early
@@ -161,44 +162,13 @@ class Run:
         return row
 
     def _diverged(self, epoch: int) -> DivergedError:
-        """Finds and writes where an epoch, counted from 0, went wrong; returns how to say so.
-
-        From the last checkpoint on it is trained again, step by step: a step whose loss is not
-        finite leaves no weight that is, and nothing to be found there.
-        """
+        """Finds and writes where an epoch, counted from 0, went wrong; returns how to say so."""
         self.checkpoint.restore()
         again = range(self.checkpoint.progress.epochs, epoch + 1)
-        found = self.loop.train_until_not_finite(again, self)
-        self.loop.update()
-        where = "in evaluation, after its last step"
-        layer = None
-        if found is not None:
-            epoch, step, images = found
-            where = f"in its step {step + 1}"
-            layer = first_layer(self.loop.network, images, training=True)
-        path, value = largest_weight(self.loop.network)
-        reason = (
-            f"the loss of epoch {epoch + 1} is not finite: {where}, "
-            + (f"{layer} is the first layer of such values" if layer else "but no layer's values")
-            + f", after a largest weight of {value:.2g} ({path}); try a smaller --learning_rate "
-            f"than {self.flags.learning_rate:g}{self._decay_alone(epoch)}."
-        )
-        self.directory.write_json(
-            run_directory.DIVERGED, {"epoch": epoch + 1, "layer": layer, "reason": reason}
-        )
-        return DivergedError(f"{reason} {self.directory.path} holds the epochs before it.")
-
-    def _decay_alone(self, epoch: int) -> str:
-        """Words for a step that is too long for weight decay, even without a loss."""
-        flags = self.flags
-        # Of gradient descent with momentum on a parabola of curvature `weight_decay`.
-        product, limit = self.rate(epoch) * flags.weight_decay, 2 * (1 + flags.momentum)
-        if product <= limit:
-            return ""
-        return (
-            f": times --weight_decay it is {product:.3g}, and above 2 * (1 + --momentum) = "
-            f"{limit:.3g} weight decay alone makes weights grow"
-        )
+        tests = self.images.parts()[self.monitored].test_batches()
+        found = divergence.find(self.flags, self.loop, again, self, tests)
+        self.directory.write_json(run_directory.DIVERGED, dataclasses.asdict(found))
+        return DivergedError(f"{found.reason} {self.directory.path} holds the epochs before it.")
 
     def finish(self) -> dict[str, Any]:
         """Writes the model and what it came to; returns the summary."""
