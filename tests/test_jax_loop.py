@@ -141,7 +141,8 @@ from train.training.schedule import learning_rate
 
 given = np.load(sys.argv[1])
 flags = options.parse(json.loads(sys.argv[2]))
-images = ImageSet(None, None, 10, 32, False, None, tuple(given["mean"]), tuple(given["variance"]))
+moments = {name: tuple(given[name]) for name in ("mean", "variance")}
+images = ImageSet(train=None, test=None, classes=10, size=32, flip=False, **moments)
 model = network.build(flags, images)
 network.set_loss(model, keras.optimizers.SGD(0.0, momentum=flags.momentum))
 model.set_weights([given[f"weight{i}"] for i in range(len(model.weights))])
@@ -183,6 +184,7 @@ def test_steps_are_those_of_tensorflow(
         *("-c", TENSORFLOW, tmp_path / "given.npz", json.dumps(arguments)),
         KERAS_BACKEND="tensorflow",
     )
+    assert finished.returncode == 0, finished.stderr
     expected = json.loads(finished.stdout.splitlines()[-1])
     assert losses[-1] < losses[0]
     np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-4 if steps > 2 else 1e-5)

@@ -86,7 +86,8 @@ def test_what_a_run_writes_is_what_its_network_shows(arguments, train, tmp_path)
         "statistics.csv",
         "summary.json",
     }
-    assert written == tables | {"environment.json", "flags.txt", "model.keras", ".lock"}
+    others = {"data.json", "environment.json", "flags.txt", "model.keras", ".lock"}
+    assert written == tables | others
     environment = json.loads((place / "environment.json").read_text())
     assert environment["backend"] == "jax"
 
@@ -98,7 +99,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(arguments, train, tmp_path):
     assert train(*arguments, f"--run_dir={places[0]}").returncode == 0
     command = [sys.executable, "-m", "train.run", *arguments, f"--run_dir={places[1]}"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    while not (places[1] / "checkpoint.npz").is_file():
+    while not (places[1] / "history.csv").is_file():
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
