@@ -8,6 +8,7 @@ from train.errors import UsageError
 from train.run_directory import CHECKPOINT, PREVIOUS_CHECKPOINT, RunDirectory
 from train.training import checkpoint
 from train.training.checkpoint import Checkpoint
+from train.training.progress import NO_STEP, PartOfEpoch
 
 
 @pytest.fixture
@@ -25,6 +26,7 @@ def variables(value, names=("kernel", "bias")):
 def saved(directory):
     written = Checkpoint(variables(7.0), directory)
     written.progress.add_epoch({"epoch": 1, "loss": 0.5}, seconds=2.0, total_seconds=3.0)
+    written.reach()
     written.save()
 
 
@@ -36,22 +38,60 @@ def test_variables_and_progress_come_back_together(directory):
         np.testing.assert_array_equal(variable, np.full((2, 3), 7.0))
     assert restored.progress.history == [{"epoch": 1, "loss": 0.5}]
     assert (restored.progress.seconds, restored.progress.total_seconds) == ([2.0], 3.0)
-    restored.delete()
+    assert restored.part == NO_STEP
+    restored.delete(all_of_them=True)
     assert Checkpoint(others, directory).progress.epochs == 0
 
 
+def test_a_part_of_an_epoch_comes_back_without_what_its_end_adds(directory):
+    saved(directory)
+    (kernel, _) = some = variables(0.0)
+    written = Checkpoint(some, directory)
+    kernel.assign(np.full((2, 3), 8.0))
+    written.reach(PartOfEpoch(3, 1.5, {"loss": 0.25}))
+    # Measured, but its end was not reached.
+    written.progress.add_epoch({"epoch": 2, "loss": 0.1}, seconds=2.0, total_seconds=3.0)
+    metrics = [keras.Variable(0.75), keras.Variable(96.0)]
+    written.save(metrics)
+    (kernel, bias) = others = variables(0.0)
+    restored = Checkpoint(others, directory)
+    assert restored.place == "step 3 of epoch 2"
+    assert restored.progress.history == [{"epoch": 1, "loss": 0.5}]
+    assert (np.array(kernel)[0, 0], np.array(bias)[0, 0]) == (8.0, 7.0)
+    part = restored.part
+    assert (part.steps, part.seconds, part.figures) == (3, 1.5, {"loss": 0.25})
+    assert [float(value) for value in part.metrics] == [0.75, 96.0]
+    # The next epoch's end is one again.
+    restored.reach()
+    assert restored.place == "epoch 1"
+
+
+def test_the_last_one_alone_is_kept_of_a_finished_run(directory):
+    two_saved(directory)
+    Checkpoint(variables(0.0), directory).delete(all_of_them=False)
+    assert not (directory.path / PREVIOUS_CHECKPOINT).exists()
+    assert Checkpoint(variables(0.0), directory).progress.epochs == 2
+
+
 def test_it_is_not_written_anew_before_it_has_paid_off(directory, monkeypatch):
-    now = iter([0.0, 1.0, 5.0, 12.0, 13.0])
+    now = iter([0.0, 1.0, 5.0, 12.0, 13.0, 14.0, 15.0])
     monkeypatch.setattr(checkpoint.time, "perf_counter", lambda: next(now))
     (variable,) = some = variables(1.0, ["kernel"])
     written = Checkpoint(some, directory)
     for value in (1.0, 2.0, 3.0):
         variable.assign(np.full((2, 3), value))
+        written.reach()
         # From 0 to 1 second; at 5, too early; from 12 to 13.
-        written.save()
+        written.save(patient=True)
         (other,) = others = variables(0.0, ["kernel"])
         Checkpoint(others, directory)
         assert np.array(other)[0, 0] == {1.0: 1.0, 2.0: 1.0, 3.0: 3.0}[value]
+    variable.assign(np.full((2, 3), 4.0))
+    written.reach()
+    # Too early, but for one that is asked for.
+    written.save()
+    Checkpoint(others, directory)
+    assert np.array(other)[0, 0] == 4.0
 
 
 def test_what_does_not_fit_is_refused(directory):
@@ -71,6 +111,7 @@ def two_saved(directory):
         for variable in written._variables:
             variable.assign(np.full((2, 3), value))
         written.progress.add_epoch({"epoch": value}, seconds=1.0, total_seconds=1.0)
+        written.reach()
         written.save()
 
 

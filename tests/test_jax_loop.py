@@ -38,6 +38,15 @@ class Recorder:
     def __init__(self, loop):
         self.loop, self.figures = loop, []
 
+    def begin_step(self):
+        self.before = [np.array(variable) for variable in self.loop.variables]
+
+    def end_step(self, part):
+        # An epoch changes them at once, between the two.
+        pairs = zip(self.before, self.loop.variables, strict=True)
+        assert any((before != np.array(after)).any() for before, after in pairs)
+        assert part.steps == self.loop.steps
+
     def end_epoch(self, epoch, figures, began, trained):
         assert began < trained
         self.loop.update()

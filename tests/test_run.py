@@ -66,6 +66,7 @@ def test_run_directory_is_complete(finished):
     run_dir, _ = finished
     assert {entry.name for entry in run_dir.iterdir()} - {".lock"} == {
         "channels.npz",
+        "checkpoint.npz",
         "data.json",
         "environment.json",
         "flags.txt",
@@ -326,6 +327,71 @@ def test_a_killed_run_goes_on_bit_for_bit(finished, tmp_path):
     assert "Going on after epoch" in last.stdout
     assert "Epoch 1/4" not in last.stdout
     assert_same_run(finished[0], run_dir)
+
+
+SIGNALLED = """
+import json, os, signal, sys
+from train import options, run
+from train.run_directory import RunDirectory
+
+*flags, place = sys.argv[1:]
+statuses = []
+
+
+def interrupted(number, of, method, call, *more):
+    \"""A run to which a signal comes after a call of a method.\"""
+    original, calls = getattr(of, method), [0]
+
+    def signalling(*args, **keywords):
+        result = original(*args, **keywords)
+        calls[0] += 1
+        if calls[0] == call:
+            os.kill(os.getpid(), number)
+        return result
+
+    setattr(of, method, signalling)
+    statuses.append(run.main([*flags, *more, f"--run_dir={place}"]))
+    setattr(of, method, original)
+
+
+# Imports Keras, as the first run would.
+from train.training import start
+start.start(options.parse(flags))
+from train.training.driver import Run
+from train.training.tensorflow_loop import TensorFlowLoop
+
+interrupted(signal.SIGTERM, Run, "end_step", 3)
+interrupted(signal.SIGINT, Run, "begin_step", 2)
+# Of the second epoch, whose steps are done.
+interrupted(signal.SIGTERM, TensorFlowLoop, "evaluate", 2)
+interrupted(signal.SIGTERM, RunDirectory, "write_csv", 1)
+interrupted(0, RunDirectory, "write_csv", 1)
+interrupted(0, RunDirectory, "write_csv", 1, "--epochs=4", "--extend")
+print(json.dumps(statuses), file=sys.stderr)
+"""
+
+
+def test_a_signalled_run_goes_on_within_its_epoch_and_is_extended(finished, run_python, tmp_path):
+    run_dir = tmp_path / "signalled"
+    arguments = [*SMALL, *MEASURED, "--epochs=2", run_dir]
+    process = run_python("-c", SIGNALLED, *arguments)
+    *sentences, statuses = process.stderr.splitlines()
+    terminated = errors.TERMINATED
+    assert json.loads(statuses) == [terminated, errors.INTERRUPTED, terminated, terminated, 0, 0]
+    assert [sentence for sentence in sentences if sentence] == [
+        f"train.run: {ended}; without --overwrite, the same command goes on."
+        for ended in ("terminated", "interrupted", "terminated", "terminated")
+    ]
+    assert re.findall("Going on after (.*)", process.stdout) == [
+        "step 3 of epoch 1 of 2",
+        "step 5 of epoch 1 of 2",
+        "step 7 of epoch 2 of 2",
+        "epoch 2 of 2",
+        "epoch 2 of 4",
+    ]
+    assert_same_run(finished[0], run_dir)
+    expected = (finished[0] / "flags.txt").read_text()
+    assert (run_dir / "flags.txt").read_text() == expected
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ OF_TENSORFLOW = {
     "strategy": ("auto", "single"),
     "replicas": (None,),
     "deterministic": (False,),
+    "checkpoint_every": (None,),
     "precision": ("float32", "tf32", "bfloat16"),
     "export": (None, "none"),
 }

@@ -15,6 +15,7 @@ DIVERGED = 3
 IN_USE = 75
 INTERRUPTED = 130
 UNREAD = 141
+TERMINATED = 143
 # What pip installs where a module is missing: one of the package's extras, or it alone.
 PACKAGES = {
     "importlib_resources": "-e '.[train]'",
@@ -50,6 +51,10 @@ class DivergedError(UsageError):
     """The loss of a run is no longer finite: no epoch more is to be had with its flags."""
 
     status = DIVERGED
+
+
+class Terminated(KeyboardInterrupt):
+    """A SIGTERM: whoever runs the command wants its place, for now."""
 
 
 def nearest(given: str, accepted: Iterable[str]) -> str:
@@ -101,8 +106,10 @@ def run_command(program: str, command: Callable[[], int], goes_on: str) -> int:
         return UNREAD
     except UsageError as error:
         sentence, status = str(error), error.status
-    except KeyboardInterrupt:
-        sentence, status = f"interrupted; {goes_on}", INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        terminated = isinstance(interrupt, Terminated)
+        sentence = f"{'terminated' if terminated else 'interrupted'}; {goes_on}"
+        status = TERMINATED if terminated else INTERRUPTED
         print(file=sys.stderr)
     # So that the sentence is the last line of a log.
     with contextlib.suppress(OSError):

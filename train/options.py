@@ -9,7 +9,7 @@ import io
 import os
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from absl import flags
 
@@ -25,7 +25,10 @@ from train.flag_types import (
 )
 
 # Where a run is and what becomes of an old one there, not what the run is.
-PLACE_FLAGS = ("run_dir", "overwrite")
+PLACE_FLAGS = ("run_dir", "overwrite", "extend")
+# How it is kept from being lost.
+CHECKPOINT_FLAGS = ("checkpoint_every", "keep_checkpoint")
+BESIDE = (*PLACE_FLAGS, *CHECKPOINT_FLAGS, "help")
 ENGINES = ("local", "ray")
 # In the answer to --help, for absl's own names of what a flag takes.
 KINDS = {
@@ -48,8 +51,8 @@ def define() -> flags.FlagValues:
     def string(flag, default, text):
         flags.DEFINE_string(flag, default, text, values)
 
-    def boolean(flag, text):
-        flags.DEFINE_boolean(flag, False, text, values)
+    def boolean(flag, text, default=False):
+        flags.DEFINE_boolean(flag, default, text, values)
 
     name("dataset", "digits", data.NAMES, "Images to learn.")
     string(
@@ -214,6 +217,24 @@ def define() -> flags.FlagValues:
         "activation, order and seed.",
     )
     boolean("overwrite", "Delete the run in --run_dir and start anew.")
+    boolean(
+        "extend",
+        "Train the run in --run_dir for more --epochs than it was begun with. "
+        "--learning_rate_drops may be given others after the old --epochs; all other flags stay.",
+    )
+    number(
+        "checkpoint_every",
+        None,
+        Number(int, at_least=1),
+        "Save what an interrupted run goes on from after every so many steps of an epoch, too. "
+        "Default: at the end of epochs, and on SIGTERM or Ctrl-C.",
+    )
+    boolean(
+        "keep_checkpoint",
+        "Keep the last checkpoint of a finished run, for --extend. It takes the space of the "
+        "weights twice; --nokeep_checkpoint deletes it.",
+        default=True,
+    )
     flags.DEFINE(
         NamesOrNone(names.EXPORTS),
         "export",
@@ -384,13 +405,16 @@ def _parse(values: flags.FlagValues, arguments: Sequence[str]) -> flags.FlagValu
 
 def as_text(values: flags.FlagValues) -> str:
     """The flags that make the run what it is, a line each, as a flagfile."""
-    lines = []
-    for name in values:
-        flag = values[name]
-        if name in (*PLACE_FLAGS, "help") or flag.value is None:
-            continue
-        lines.append(flag.serialize())
-    return "\n".join(lines) + "\n"
+    return _lines(values, [name for name in values if name not in BESIDE])
+
+
+def checkpoint_text(values: flags.FlagValues) -> str:
+    """Those of how the run is kept from being lost, likewise."""
+    return _lines(values, CHECKPOINT_FLAGS)
+
+
+def _lines(values: flags.FlagValues, names: Iterable[str]) -> str:
+    return "".join(f"{values[n].serialize()}\n" for n in names if values[n].value is not None)
 
 
 def _check_together(values: flags.FlagValues) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from train import backend, data, errors, native_messages, options, run_directory
+from train import backend, data, errors, interruption, native_messages, options, run_directory
 from train.run_directory import RunDirectory, State
 
 
@@ -13,8 +13,9 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit status.
 
     That is 0, 2 for a mistake of the user's, 3 if the loss is no longer finite, 75 if another
-    process works on the run, or 130 if interrupted.
+    process works on the run, 130 if interrupted, or 143 if terminated.
     """
+    interruption.raise_when_terminated()
     goes_on = "without --overwrite, the same command goes on."
     return errors.run_command("train.run", lambda: _run(arguments), goes_on)
 
@@ -26,7 +27,7 @@ def _run(arguments: Sequence[str]) -> int:
         return 0
     backend.check(flags)
     data.check(flags)
-    directory = RunDirectory(_path(flags), options.as_text(flags))
+    directory = RunDirectory(_path(flags), options.as_text(flags), flags.extend)
     state = directory.state(flags.overwrite)
     if state is not State.NEW:
         directory.check_backend(backend.name())

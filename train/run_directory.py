@@ -60,6 +60,9 @@ NAMES = (
     DIVERGED,
 )
 
+# Flags that differ between a run and the same run extended.
+SCHEDULE = ("epochs", "learning_rate_drops")
+
 PARTIAL = ".partial-"
 DELETED_FLAGS = f"{PARTIAL}deleted-{FLAGS}"
 LOCK = ".lock"
@@ -86,10 +89,12 @@ class RunDirectory:
     Args:
         path: The folder; it need not exist.
         flags_text: The run's flags, a line each, as `train.options.as_text` writes them.
+        extend: Whether a run of fewer epochs, with the same learning rates up to its last, is
+            this run.
     """
 
-    def __init__(self, path: Path, flags_text: str):
-        self.path, self.flags_text = path, flags_text
+    def __init__(self, path: Path, flags_text: str, extend: bool = False):
+        self.path, self.flags_text, self.extend = path, flags_text, extend
         self._lock: int | None = None
 
     def state(self, overwrite: bool) -> State:
@@ -121,12 +126,15 @@ class RunDirectory:
         if existing != self.path:
             return State.NEW
         if (self.path / FLAGS).is_file() and not overwrite:
-            self._refuse_other_flags()
+            extended = self._refuse_other_flags()
             if self._lock is None and self._locked():
                 raise self._in_use()
             if (self.path / DIVERGED).is_file():
                 return State.DIVERGED
-            return State.FINISHED if (self.path / SUMMARY).is_file() else State.INTERRUPTED
+            finished = (self.path / SUMMARY).is_file()
+            if extended and finished:
+                self._refuse_without_checkpoint()
+            return State.FINISHED if finished and not extended else State.INTERRUPTED
         held_a_run = (self.path / FLAGS).is_file() or (self.path / DELETED_FLAGS).is_file()
         for entry in self.path.iterdir():
             if not entry.name.startswith(OURS) and not (held_a_run and entry.name in NAMES):
@@ -193,7 +201,10 @@ class RunDirectory:
             if old or (entry.name.startswith(PARTIAL) and entry.name != DELETED_FLAGS):
                 _delete(entry)
         (self.path / DELETED_FLAGS).unlink(missing_ok=True)
-        if state is State.NEW:
+        if self.extend:
+            # First, or a run that is cut short here would be a finished one of more epochs.
+            (self.path / SUMMARY).unlink(missing_ok=True)
+        if state is State.NEW or self.extend:
             self.write_text(FLAGS, self.flags_text)
 
     @contextlib.contextmanager
@@ -274,22 +285,56 @@ class RunDirectory:
             "for it."
         )
 
-    def _refuse_other_flags(self) -> None:
+    def _refuse_other_flags(self) -> bool:
+        """Refuses another run's flags; returns whether these are of the run, extended."""
         old = flag_text.parsed((self.path / FLAGS).read_text())
         new = flag_text.parsed(self.flags_text)
+        extended = self.extend and _refuse_other_schedule(self.path, old, new)
         names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
         if new.get("dataset") != "image_folder":
             # Where the images are kept on this machine; a folder of images is the data set itself.
             names = [name for name in names if name != "data_dir"]
+        if extended:
+            names = [name for name in names if name not in SCHEDULE]
         if names:
             differences = ", ".join(
                 f"--{name} ({old.get(name, 'not set')} there, {new.get(name, 'not set')} here)"
                 for name in names
             )
+            longer = ", train it on with --extend," if {*names} <= {*SCHEDULE} else ""
             raise UsageError(
-                f"--run_dir={self.path} holds a run with other flags, {differences}: "
-                "name another folder, or start anew there with train.run's --overwrite."
+                f"--run_dir={self.path} holds a run with other flags, {differences}: name another "
+                f"folder{longer} or start anew there with train.run's --overwrite."
             )
+        return extended
+
+    def _refuse_without_checkpoint(self) -> None:
+        if not (self.path / CHECKPOINT).is_file():
+            raise UsageError(
+                f"--extend: {self.path} has no {CHECKPOINT} to go on from, which "
+                "--nokeep_checkpoint deletes; train the run anew, in another folder."
+            )
+
+
+def _refuse_other_schedule(path: Path, old: dict[str, str], new: dict[str, str]) -> bool:
+    """Refuses what `--extend` cannot go on to; returns whether there are epochs to go on for."""
+    if not all(flags.get("epochs", "").isdecimal() for flags in (old, new)):
+        return False
+    before, epochs = int(old["epochs"]), int(new["epochs"])
+    if epochs < before:
+        raise UsageError(
+            f"--extend: {path} holds a run of {before} epochs, and --epochs={epochs} is fewer: "
+            "give more."
+        )
+    of_old, of_new = (flags.get("learning_rate_drops", "") for flags in (old, new))
+    kept = [drop for drop in of_new.split(",") if drop and int(drop) < before]
+    if epochs > before and kept != [drop for drop in of_old.split(",") if drop]:
+        raise UsageError(
+            f"--extend: the learning rates up to epoch {before} are those of "
+            f"--learning_rate_drops={of_old}, not {of_new}: give the same, and others from "
+            f"{before} on."
+        )
+    return epochs > before
 
 
 def _to_disk(entry: Path) -> None:

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from train import backend, data, errors, options, run_directory
+from train import backend, data, errors, interruption, options, run_directory
 from train.errors import DIVERGED, IN_USE, InUseError, UsageError
 from train.run_directory import RunDirectory, State
 from train.sweeps import comparison, engines, grid
@@ -24,9 +23,10 @@ INTERVAL = 1.0
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns its exit status.
 
-    That is 0, 1 if a run has failed, 2 for a mistake of the user's, or 130 if interrupted.
+    That is 0, 1 if a run has failed, 2 for a mistake of the user's, 130 if interrupted, or 143 if
+    terminated.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruption.raise_when_terminated()
     goes_on = "the same command goes on."
     return errors.run_command("train.sweep", lambda: _sweep(arguments), goes_on)
 
@@ -259,7 +259,8 @@ def _in_use(directory: RunDirectory) -> bool:
 
 def _arguments(run: Run, folder: Path) -> list[str]:
     # Given in the same words as its flags.txt, so that it is known for the same run.
-    return [*options.as_text(run.flags).splitlines(), f"--run_dir={folder / run.name}"]
+    flags = options.as_text(run.flags) + options.checkpoint_text(run.flags)
+    return [*flags.splitlines(), f"--run_dir={folder / run.name}"]
 
 
 def _finished(futures: Iterable[Future]) -> set[Future]:

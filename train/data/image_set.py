@@ -37,9 +37,12 @@ class ImageSource(abc.ABC):
 
     @abc.abstractmethod
     def training_batches(
-        self, batch_size: int, epochs: range, seed: int, flip: bool
+        self, batch_size: int, epochs: range, seed: int, flip: bool, skipped: int = 0
     ) -> Iterable[tuple[Any, Any]]:
-        """Whole batches, shuffled and augmented, of these epochs one after another."""
+        """Whole batches, shuffled and augmented, of these epochs one after another.
+
+        But for so many `skipped` ones at the beginning.
+        """
 
     @abc.abstractmethod
     def test_batches(self, batch_size: int = TEST_BATCH_SIZE) -> Iterable[tuple[Any, Any]]:

@@ -62,9 +62,9 @@ class ArraySource(ImageSource):
         return ArraySource(self.pixels, self.labels[indices], self.places[indices])
 
     def training_batches(
-        self, batch_size: int, epochs: range, seed: int, flip: bool
+        self, batch_size: int, epochs: range, seed: int, flip: bool, skipped: int = 0
     ) -> Iterable[tuple[Any, Any]]:
-        return _drawing().training_batches(self, batch_size, epochs, seed, flip)
+        return _drawing().training_batches(self, batch_size, epochs, seed, flip, skipped)
 
     def test_batches(self, batch_size: int = TEST_BATCH_SIZE) -> Iterable[tuple[Any, Any]]:
         return _drawing().test_batches(self, batch_size)

@@ -11,13 +11,15 @@ from train.data.images import ArraySource
 
 
 def training_batches(
-    images: ArraySource, batch_size: int, epochs: range, seed: int, flip: bool
+    images: ArraySource, batch_size: int, epochs: range, seed: int, flip: bool, skipped: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """See `train.data.image_set.ImageSource`."""
     for epoch in epochs:
         key = epoch_key(jax.random.key(seed), epoch)
         order, keys = epoch_order(key, len(images), batch_size)
-        for indices, key in zip(np.asarray(order), keys, strict=True):
+        for step, (indices, key) in enumerate(zip(np.asarray(order), keys, strict=True)):
+            if epoch == epochs.start and step < skipped:
+                continue
             crops = pad_crop_flip(images.at(indices), key, images.padding, flip)
             yield np.asarray(crops), images.labels[indices]
 

@@ -36,7 +36,9 @@ class _StreamedSource(ImageSource):
     def _in_order(self) -> Any:
         """Pairs of encoded image and label, always in the same order."""
 
-    def training_batches(self, batch_size: int, epochs: range, seed: int, flip: bool) -> Any:
+    def training_batches(
+        self, batch_size: int, epochs: range, seed: int, flip: bool, skipped: int = 0
+    ) -> Any:
         whole = len(self) // batch_size * batch_size
 
         def examples_of(epoch):
@@ -47,7 +49,7 @@ class _StreamedSource(ImageSource):
         def load(seed, encoded, label):
             return augmentation.random_resized_crop(encoded, seed, self.size, flip), label
 
-        examples = epoch_numbers(epochs).flat_map(examples_of)
+        examples = epoch_numbers(epochs).flat_map(examples_of).skip(skipped * batch_size)
         examples = examples.map(load, num_parallel_calls=tf.data.AUTOTUNE)
         return examples.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 

@@ -11,7 +11,7 @@ from train.data.images import ALIGNMENT, ArraySource
 
 
 def training_batches(
-    images: ArraySource, batch_size: int, epochs: range, seed: int, flip: bool
+    images: ArraySource, batch_size: int, epochs: range, seed: int, flip: bool, skipped: int
 ) -> Any:
     """See `train.data.image_set.ImageSource`; a `tf.data.Dataset`."""
     read = _reader(images)
@@ -27,7 +27,7 @@ def training_batches(
         batch, labels = read(indices)
         return augmentation.pad_crop_flip(batch, step_seed, images.padding, flip), labels
 
-    batches = epoch_numbers(epochs).flat_map(batches_of)
+    batches = epoch_numbers(epochs).flat_map(batches_of).skip(skipped)
     return _loaded(batches, load)
 
 

@@ -22,6 +22,8 @@ from train import backend
 ROOT = Path(__file__).parent.parent.parent
 
 COMMAND = ("-m", "train.run")
+# Seconds that a run has to save where it is.
+GRACE = 10.0
 # TensorFlow's name of how many threads an operation is shared among.
 THREADS = "TF_NUM_INTRAOP_THREADS"
 # JAX' name of whether a process takes a GPU's memory at once.
@@ -209,6 +211,10 @@ def execute(
                 return process.wait(timeout=0.2)
         return None
     finally:
-        # It goes on from its checkpoint when it is started again.
-        process.kill()
-        process.wait()
+        # It saves where it is, and goes on from there when it is started again.
+        process.terminate()
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -45,7 +45,7 @@ def parse(grids: Sequence[str], flag: str = "--grid") -> dict[str, list[str]]:
         UsageError: For anything else, a flag that `train.run` lacks, or one named twice.
     """
     flags = options.define()
-    known = [name for name in flags if name not in (*options.PLACE_FLAGS, "help")]
+    known = [name for name in flags if name not in options.BESIDE]
     values: dict[str, list[str]] = {}
     for grid in grids:
         key, equals, text = grid.partition("=")
@@ -117,7 +117,8 @@ def runs(
         UsageError: For a combination that `train.run` would refuse.
     """
     aside = () if settled is None else ("validation_fraction", "early_stopping_patience")
-    lines = flag_text.without(options.as_text(common), aside)
+    text = options.as_text(common) + options.checkpoint_text(common)
+    lines = flag_text.without(text, aside)
     _check_once([*(settled or {}), *(key for key in grids if key not in (settled or {}))])
     if epochs is not None:
         lines += _shortened(common, epochs)

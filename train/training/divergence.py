@@ -37,7 +37,9 @@ class Divergence:
     reason: str
 
 
-def find(flags: Any, loop: Loop, epochs: range, run: Epochs, tests: Iterable[Any]) -> Divergence:
+def find(
+    flags: Any, loop: Loop, epochs: range, steps: int, run: Epochs, tests: Iterable[Any]
+) -> Divergence:
     """Trains epochs again, step by step, and looks where they go wrong.
 
     A step whose loss is not finite leaves no weight that is, and nothing to be found there.
@@ -46,10 +48,11 @@ def find(flags: Any, loop: Loop, epochs: range, run: Epochs, tests: Iterable[Any
         flags: The run's.
         loop: As the last checkpoint has it.
         epochs: From that on, counted from 0, to the one whose figures are not finite.
+        steps: Of the first of them that are done.
         run: Has their learning rates.
         tests: Batches that they are judged by, where no step goes wrong.
     """
-    found = loop.train_until_not_finite(epochs, run)
+    found = loop.train_until_not_finite(epochs, run, steps)
     loop.update()
     if found is not None:
         epoch, step, images = found

@@ -12,7 +12,7 @@ import numpy as np
 from keras_bnact import export, measure
 from keras_bnact.reports.page import check_installed, page
 from keras_bnact.statistics import STATISTICS, ModelStatistics
-from train import backend, data, native_messages, run_directory
+from train import backend, data, interruption, native_messages, run_directory
 from train.data import fingerprint
 from train.data.image_set import ImageSet, ImageSource
 from train.errors import DivergedError
@@ -21,7 +21,7 @@ from train.training import divergence, environment, layer_tables, network
 from train.training.checkpoint import Checkpoint
 from train.training.divergence import NotFiniteError
 from train.training.loop import Loop, for_backend
-from train.training.progress import METRICS
+from train.training.progress import METRICS, NO_STEP, PartOfEpoch
 from train.training.schedule import is_measured, learning_rate, stops_early
 
 # As many as the library reads.
@@ -43,16 +43,15 @@ def run(flags: Any, directory: RunDirectory) -> dict[str, Any]:
     )
     directory.write_json(run_directory.DATA, fingerprint.of(images).content())
     this = Run(flags, images, loop, Checkpoint(loop.variables, directory), directory)
-    if not this.progress.epochs:
-        # What there is to go back to from the first epoch.
-        this.checkpoint.save()
+    # What there is to go back to from the first epoch.
+    this.save()
     this.announce()
     with data.reading(images):
         this.train()
         summary = this.finish()
     summary["seconds_in_all"] = round(time.perf_counter() - began, 1)
     directory.write_json(run_directory.SUMMARY, summary)
-    this.checkpoint.delete()
+    this.checkpoint.delete(all_of_them=not flags.keep_checkpoint)
     return summary
 
 
@@ -77,6 +76,8 @@ class Run:
         self.flags, self.images, self.loop = flags, images, loop
         self.checkpoint, self.directory = checkpoint, directory
         self.progress = checkpoint.progress
+        self.signals = interruption.HeldBack()
+        self.steps = len(images.train) // flags.batch_size
         self.events = loop.events(directory)
         self.monitored = "validation" if images.validation else "test"
         # The epoch that was measured last, and what it came to.
@@ -109,8 +110,8 @@ class Run:
                 f"{len(images.skipped):,} images that cannot be read are skipped, the first: "
                 f"{images.skipped[0]}"
             )
-        if self.progress.epochs:
-            print(f"Going on after epoch {self.progress.epochs} of {flags.epochs}")
+        if self.progress.epochs or self.checkpoint.part.steps:
+            print(f"Going on after {self.checkpoint.place} of {flags.epochs}")
         sys.stdout.flush()
 
     def train(self) -> None:
@@ -119,12 +120,52 @@ class Run:
         Raises:
             DivergedError: If the figures of one are not finite.
         """
-        if self.over:
-            return
         try:
-            self.loop.train(range(self.progress.epochs, self.flags.epochs), self)
+            with self.signals:
+                self._train(self.checkpoint.part)
         except NotFiniteError as error:
             raise self._diverged(error.epoch) from None
+
+    def _train(self, part: PartOfEpoch) -> None:
+        try:
+            if part.steps == self.steps:
+                now = time.perf_counter()
+                self.end_epoch(self.progress.epochs, part.figures, now - part.seconds, now)
+                part = NO_STEP
+            if not self.over:
+                self.loop.train(range(self.progress.epochs, self.flags.epochs), self, part)
+        except KeyboardInterrupt:
+            # Where the weights of a step that was cut short are is not known.
+            if not self.signals.held:
+                self.signals.held = True
+                self.save()
+            raise
+
+    def save(self, patient: bool = False) -> None:
+        """Saves where the run is; see `Checkpoint.save`."""
+        self.checkpoint.save(self.loop.metrics, patient)
+
+    def begin_step(self) -> None:
+        """Has signals wait until the end of the step."""
+        self.signals.held = True
+
+    def end_step(self, part: PartOfEpoch) -> None:
+        """Records a step, after which the run can go on as well.
+
+        Args:
+            part: What the epoch has come to.
+
+        Raises:
+            NotFiniteError: If its loss is not finite.
+            KeyboardInterrupt: If a signal waits.
+        """
+        if not math.isfinite(part.figures["loss"]):
+            raise NotFiniteError(self.progress.epochs)
+        self.checkpoint.reach(part)
+        every = self.flags.checkpoint_every
+        if every and part.steps % every == 0:
+            self.save()
+        self.signals.release()
 
     def end_epoch(
         self, epoch: int, metrics: Mapping[str, float], began: float, trained: float
@@ -155,7 +196,8 @@ class Run:
             else:
                 row |= {name: self.progress.history[-1][name] for name in STATISTICS}
         self.progress.add_epoch(row, trained - began, time.perf_counter() - began)
-        self.checkpoint.save()
+        self.checkpoint.reach()
+        self.save(patient=not self.over)
         self.progress.write(self.directory)
         if self.events:
             self.events.add_epoch(row)
@@ -166,7 +208,9 @@ class Run:
         self.checkpoint.restore()
         again = range(self.checkpoint.progress.epochs, epoch + 1)
         tests = self.images.parts()[self.monitored].test_batches()
-        found = divergence.find(self.flags, self.loop, again, self, tests)
+        found = divergence.find(
+            self.flags, self.loop, again, self.checkpoint.part.steps, self, tests
+        )
         self.directory.write_json(run_directory.DIVERGED, dataclasses.asdict(found))
         return DivergedError(f"{found.reason} {self.directory.path} holds the epochs before it.")
 

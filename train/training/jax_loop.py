@@ -20,7 +20,7 @@ from train.data.images import ArraySource
 from train.data.jax import epoch_key, epoch_order, pad_crop_flip
 from train.training.loop import Epochs, Loop
 from train.training.network import build, set_loss
-from train.training.progress import METRICS
+from train.training.progress import METRICS, NO_STEP, PartOfEpoch
 from train.training.schedule import learning_rate
 
 # Lines that a run prints on its way.
@@ -103,11 +103,12 @@ class JaxLoop(Loop):
         if whole_epochs is None:
             whole_epochs = jax.default_backend() != "cpu"
         self.flags, self.images, self.seed = flags, images, flags.seed
+        self.steps = len(images.train) // flags.batch_size
         random.seed(flags.seed)
         self.network = build(flags, images)
         self.model = self.eval_model = keras.Model(self.network.input, self.network.output)
         set_loss(self.model, optimizer=None)
-        self.optimizer = make_optimizer(flags, len(images.train) // flags.batch_size)
+        self.optimizer = make_optimizer(flags, self.steps)
         self.optimizer.build(self.model.trainable_variables)
         self.variables = [
             *self.model.trainable_variables,
@@ -135,7 +136,7 @@ class JaxLoop(Loop):
         for variable, value in zip(self.optimizer.variables, self._optimizer_start, strict=True):
             variable.assign(value)
 
-    def train(self, epochs: range, run: Epochs) -> None:
+    def train(self, epochs: range, run: Epochs, part: PartOfEpoch = NO_STEP) -> None:
         # Copies, which programs take the place of.
         state = jax.tree.map(jnp.array, self._values())
         for epoch in epochs:
@@ -145,20 +146,27 @@ class JaxLoop(Loop):
             # What is read is there: the epoch is over.
             metrics = _plain(means)
             trained = time.perf_counter()
+            # The whole epoch as one: variables are those before it till then.
+            run.begin_step()
             self._assign(state)
+            run.end_step(PartOfEpoch(self.steps, trained - began, metrics))
             row = run.end_epoch(epoch, metrics, began, trained)
             if run.over or (epoch + 1) % max(1, epochs.stop // LINES) == 0:
                 _announce(row, epochs.stop, trained - began)
             if run.over:
                 break
 
-    def train_until_not_finite(self, epochs: range, run: Epochs) -> tuple[int, int, Any] | None:
+    def train_until_not_finite(
+        self, epochs: range, run: Epochs, steps: int = 0
+    ) -> tuple[int, int, Any] | None:
         step = jax.jit(self._drawn_step)
         state = jax.tree.map(jnp.array, self._values())
         for epoch in epochs:
             key = epoch_key(jax.random.key(self.seed), epoch)
             order = epoch_order(key, len(self._train[1]), self.flags.batch_size)
             for number, drawn in enumerate(zip(*order, strict=True)):
+                if epoch == epochs.start and number < steps:
+                    continue
                 after, metrics = step(state, drawn, self._train)
                 if not np.isfinite(metrics.loss):
                     self._assign(state)

@@ -2,6 +2,7 @@
 
 import abc
 import importlib
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import keras
@@ -9,6 +10,7 @@ import keras
 from train import backend
 from train.data.image_set import ImageSet
 from train.run_directory import RunDirectory
+from train.training.progress import NO_STEP, PartOfEpoch
 
 
 class Epochs(Protocol):
@@ -18,6 +20,12 @@ class Epochs(Protocol):
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0."""
+
+    def begin_step(self) -> None:
+        """Says that weights change from here on."""
+
+    def end_step(self, part: PartOfEpoch) -> None:
+        """Takes what the epoch has come to after a step."""
 
     def end_epoch(
         self, epoch: int, metrics: dict[str, float], began: float, trained: float
@@ -35,6 +43,7 @@ class Loop(abc.ABC):
         eval_model: `network` with the loss, which is evaluated and measured.
         variables: All that changes in training, in an order that is always the same. Between
             epochs they have their values, and training goes on from what they are given.
+        metrics: What the figures of an epoch are kept in, where a run can go on within one.
         replicas: On how many devices a batch is shared.
     """
 
@@ -42,6 +51,7 @@ class Loop(abc.ABC):
     network: keras.Model
     eval_model: keras.Model
     variables: list[keras.Variable]
+    metrics: Sequence[keras.Variable] = ()
     replicas: int = 1
 
     def events(self, directory: RunDirectory) -> Any:
@@ -49,14 +59,23 @@ class Loop(abc.ABC):
         return None
 
     @abc.abstractmethod
-    def train(self, epochs: range, run: Epochs) -> None:
-        """Trains these epochs, counted from 0, or as many as there are until the run is over."""
+    def train(self, epochs: range, run: Epochs, part: PartOfEpoch = NO_STEP) -> None:
+        """Trains these epochs, counted from 0, or as many as there are until the run is over.
+
+        Args:
+            epochs: Of which `part` of the first is done.
+            run: Takes what steps and epochs come to; one that trains no epoch in parts is told
+                of no step.
+            part: What the first epoch goes on from.
+        """
 
     @abc.abstractmethod
-    def train_until_not_finite(self, epochs: range, run: Epochs) -> tuple[int, int, Any] | None:
+    def train_until_not_finite(
+        self, epochs: range, run: Epochs, steps: int = 0
+    ) -> tuple[int, int, Any] | None:
         """Trains these epochs step by step, up to the first step whose loss is not finite.
 
-        `variables` are left as they were before it.
+        Of the first epoch, `steps` are done before. `variables` are left as they were before it.
 
         Returns:
             Its epoch and its number within that, counted from 0, and its images; None if all are

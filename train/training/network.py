@@ -63,17 +63,23 @@ def activation(name: str) -> str | Callable:
     return function
 
 
-def set_loss(model: keras.Model, optimizer: keras.optimizers.Optimizer | None) -> None:
-    """Compiles a network with the cross-entropy, and that and the accuracy as metrics."""
+def set_loss(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer | None
+) -> list[keras.metrics.Metric]:
+    """Compiles a network with the cross-entropy, and that and the accuracy as metrics.
+
+    Returns:
+        All metrics; Keras knows those but the loss after the first batch alone.
+    """
     # The metric is the cross-entropy alone; Keras' loss holds the weight penalties too.
+    metrics = [
+        keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
+        keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+    ]
     model.compile(
-        optimizer,
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[
-            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-        ],
+        optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=metrics
     )
+    return [*model.metrics, *metrics]
 
 
 def operations_per_image(model: keras.Model) -> int:

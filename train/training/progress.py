@@ -1,8 +1,8 @@
-"""The finished epochs of a run: their history, the tables of their layers, their times."""
+"""What the epochs of a run came to: their history, the tables of their layers, their times."""
 
 import dataclasses
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from train import run_directory
@@ -10,6 +10,26 @@ from train.data.image_set import ImageSet
 from train.run_directory import RunDirectory
 
 METRICS = ("loss", "cross_entropy", "accuracy")
+
+
+@dataclasses.dataclass(frozen=True)
+class PartOfEpoch:
+    """What the steps of an epoch that is not over came to.
+
+    Attributes:
+        steps: How many are done.
+        seconds: That they took.
+        figures: Of the images so far, by name.
+        metrics: The values of the variables that figures are kept in.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    figures: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    metrics: Sequence[Any] = ()
+
+
+NO_STEP = PartOfEpoch()
 
 
 @dataclasses.dataclass

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,7 +16,7 @@ from train.run_directory import RunDirectory
 from train.training.events import Events
 from train.training.loop import Epochs, Loop
 from train.training.network import build, set_loss
-from train.training.progress import METRICS
+from train.training.progress import METRICS, NO_STEP, PartOfEpoch
 
 DEFAULT_CPU_REPLICAS = 2
 
@@ -63,14 +64,16 @@ class TensorFlowLoop(Loop):
 
     def __init__(self, flags: Any, images: ImageSet):
         self.flags, self.images = flags, images
+        self.steps = len(images.train) // flags.batch_size
         strategy = _strategy(flags)
         self.replicas = strategy.num_replicas_in_sync
         with strategy.scope():
             self.model = build(flags, images, synchronized=self.replicas > 1)
             optimizer = keras.optimizers.SGD(flags.learning_rate, momentum=flags.momentum)
-            set_loss(self.model, optimizer)
+            metrics = set_loss(self.model, optimizer)
             # Built at once, so that a checkpoint finds its state to restore.
             self.model.optimizer.build(self.model.trainable_variables)
+        self.metrics = [variable for metric in metrics for variable in metric.variables]
         self.variables = [*self.model.variables, *self.model.optimizer.variables]
         self.network = build(flags, images)
         self.eval_model = keras.Model(self.network.input, self.network.output)
@@ -84,36 +87,46 @@ class TensorFlowLoop(Loop):
     def events(self, directory: RunDirectory) -> Events:
         return Events(directory)
 
-    def train(self, epochs: range, run: Epochs) -> None:
+    def train(self, epochs: range, run: Epochs, part: PartOfEpoch = NO_STEP) -> None:
+        if part.steps:
+            # Fewer steps than those of other epochs, which `fit` has no way to say.
+            self._fit(epochs[:1], run, part)
+            epochs = epochs[1:]
+        if epochs and not run.over:
+            self._fit(epochs, run, NO_STEP)
+
+    def _fit(self, epochs: range, run: Epochs, part: PartOfEpoch) -> None:
         self.model.fit(
-            self.images.train.training_batches(
-                self.flags.batch_size, epochs, self.flags.seed, self.images.flip
-            ),
-            steps_per_epoch=len(self.images.train) // self.flags.batch_size,
+            self._batches_of(epochs, part.steps),
+            steps_per_epoch=self.steps - part.steps,
             initial_epoch=epochs.start,
             epochs=epochs.stop,
             callbacks=[
                 keras.callbacks.LearningRateScheduler(run.rate),
-                _EndEpoch(run),
+                _Recorder(run, part, self.metrics),
             ],
             verbose=1 if sys.stdout.isatty() else 2,
             shuffle=False,
         )
 
-    def train_until_not_finite(self, epochs: range, run: Epochs) -> tuple[int, int, Any] | None:
-        steps = len(self.images.train) // self.flags.batch_size
-        batches = self.images.train.training_batches(
-            self.flags.batch_size, epochs, self.flags.seed, self.images.flip
+    def _batches_of(self, epochs: range, steps: int) -> Any:
+        flags = self.flags
+        return self.images.train.training_batches(
+            flags.batch_size, epochs, flags.seed, self.images.flip, skipped=steps
         )
+
+    def train_until_not_finite(
+        self, epochs: range, run: Epochs, steps: int = 0
+    ) -> tuple[int, int, Any] | None:
         self.model.reset_metrics()
-        for number, (images, labels) in enumerate(batches):
-            epoch = epochs.start + number // steps
+        for number, (images, labels) in enumerate(self._batches_of(epochs, steps), steps):
+            epoch = epochs.start + number // self.steps
             self.model.optimizer.learning_rate = run.rate(epoch)
             before = [keras.ops.convert_to_numpy(variable.value) for variable in self.variables]
             if not np.isfinite(self.model.train_on_batch(images, labels, return_dict=True)["loss"]):
                 for variable, value in zip(self.variables, before, strict=True):
                     variable.assign(value)
-                return epoch, number % steps, images
+                return epoch, number % self.steps, images
         return None
 
     def update(self) -> None:
@@ -124,18 +137,35 @@ class TensorFlowLoop(Loop):
         return {name: figures[name] for name in METRICS}
 
 
-class _EndEpoch(keras.callbacks.Callback):
-    """Has an epoch recorded; adds to its logs, for callbacks that come later."""
+class _Recorder(keras.callbacks.Callback):
+    """Has steps and epochs recorded; adds to an epoch's logs, for callbacks that come later.
 
-    def __init__(self, run: Epochs):
+    Args:
+        run: Records them.
+        part: What was done before of the first epoch.
+        metrics: The variables that the figures of an epoch are kept in.
+    """
+
+    def __init__(self, run: Epochs, part: PartOfEpoch, metrics: Sequence[keras.Variable]):
         super().__init__()
-        self.run = run
+        self.run, self.part, self.metrics = run, part, metrics
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.began = time.perf_counter()
+        self.steps = self.part.steps
+        self.began = time.perf_counter() - self.part.seconds
+        if self.steps:
+            # Once `fit` has set them back to nothing.
+            for variable, value in zip(self.metrics, self.part.metrics, strict=True):
+                variable.assign(value)
+        self.part = NO_STEP
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.run.begin_step()
 
     def on_train_batch_end(self, batch, logs=None):
         self.trained = time.perf_counter()
+        self.steps += 1
+        self.run.end_step(PartOfEpoch(self.steps, self.trained - self.began, logs))
 
     def on_epoch_end(self, epoch, logs=None):
         row = self.run.end_epoch(epoch, logs, self.began, self.trained)
