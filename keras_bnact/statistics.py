@@ -31,6 +31,8 @@ from keras_bnact import activations, records
 from keras_bnact.activations import Bounds
 
 STATISTICS = ("saturation", "skewness", "sparsity")
+# From this standard deviation on float64 holds the cubes that a skewness is made of.
+SMALLEST_SKEWED = 1e-100
 
 
 @dataclasses.dataclass
@@ -149,9 +151,10 @@ class LayerHistogram:
 class LayerStatistics:
     """What `keras_bnact.measure` finds out about one layer.
 
-    The formulas stand at the head of this module. A channel of zero variance has
-    skewness 0 and one whose block's output is zero everywhere has sparsity 1; both are counted.
-    Where a channel holds NaN or infinity its statistics, and with them its layer's, are NaN.
+    The formulas stand at the head of this module. A channel of zero variance, or of a standard
+    deviation below 1e-100, whose cube float64 cannot hold, has skewness 0 and one whose block's
+    output is zero everywhere has sparsity 1; both are counted. Where a channel holds NaN or
+    infinity its statistics, and with them its layer's, are NaN.
 
     Args:
         name: The layer's name; of a nested one, its path.
@@ -339,7 +342,8 @@ def skewness(values: Any) -> float:
 
     That of a channel of `M` elements is
     `sqrt(M(M-1))/(M-2) * mean((x - mean)**3) / mean((x - mean)**2)**1.5`, and 0 for fewer than
-    three elements or zero variance; `describe(values).channel_skewness` has its sign.
+    three elements or a standard deviation below 1e-100; `describe(values).channel_skewness` has
+    its sign.
 
     Args:
         values: Array of shape `(..., channels)`, or `(elements,)` for one channel.
@@ -465,7 +469,8 @@ def summarize(
         constant = finite & (moments.minimum == moments.maximum)
         variance = np.where(constant, 0.0, np.maximum(moments.second / count, 0.0))
         factor = np.sqrt(count * (count - 1.0)) / (count - 2.0)
-        skewed = (variance > 0.0) & (count > 2.0)
+        deviation = np.sqrt(variance)
+        skewed = (deviation >= SMALLEST_SKEWED) & (count > 2.0)
         per_channel = {
             "channel_saturation": (
                 _share(moments.absolute, count, largest)
@@ -477,7 +482,7 @@ def summarize(
             ),
             "channel_sparsity": 1.0 - _share(moments.output_absolute, count, output_max),
             "channel_mean": np.where(constant, moments.minimum, moments.mean),
-            "channel_std": np.sqrt(variance),
+            "channel_std": deviation,
             "channel_max": largest,
             "channel_output_max": output_max,
         }

@@ -95,6 +95,8 @@ def assert_measured(
     np.testing.assert_allclose(layer.saturation, saturation.mean(), atol=atol)
     np.testing.assert_allclose(layer.channel_sparsity, sparsity, atol=atol)
     np.testing.assert_allclose(layer.sparsity, sparsity.mean(), atol=atol)
+    # Where it is not compared, too.
+    assert np.isfinite(layer.channel_skewness).all()
     # The floor: a symmetric channel's skewness is a small difference of float32 sums.
     largest = np.abs(a).max(axis=0)
     floor = skewness_atol + rounding * largest / np.where(sure, a.std(axis=0), np.inf)

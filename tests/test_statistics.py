@@ -92,11 +92,22 @@ def test_skewness_is_scipys(rng, mean):
     assert layer.skewness == pytest.approx(np.abs(expected).mean())
 
 
-@pytest.mark.parametrize("size", [1e-30, 1e30])
+@pytest.mark.parametrize("size", [1e-99, 1e-30, 1e30, 1e99])
 def test_tiny_and_huge_values_neither_vanish_nor_overflow(size):
     values = size * np.array([1.0, 2.0, 5.0])
     skewness = statistics.describe(values, bounds=None).channel_skewness
     np.testing.assert_allclose(skewness, [scipy.stats.skew([1.0, 2.0, 5.0], bias=False)])
+
+
+# Whose cubes are coarsely rounded, at 1e-107, or 0; and the squares too, at 1e-170.
+@pytest.mark.parametrize("size", [1e-107, 1e-110, 1e-150, 1e-170, 5e-324])
+def test_values_too_small_for_their_cubes_have_skewness_0(size):
+    values = size * np.array([[1.0], [2.0], [5.0]])
+    layer = statistics.describe(np.hstack([values, [[1.0], [2.0], [5.0]]]), bounds=None)
+    tiny, usual = layer.channel_skewness
+    assert (tiny, layer.skewness) == (0.0, usual / 2)
+    np.testing.assert_allclose(layer.channel_saturation, 8 / 15)
+    assert (layer.constant_channels, layer.non_finite_channels) == (0, 0)
 
 
 def test_an_unbounded_activation_is_measured_by_its_channels_largest_value():
