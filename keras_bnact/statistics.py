@@ -153,8 +153,10 @@ class LayerStatistics:
 
     The formulas stand at the head of this module. A channel of zero variance, or of a standard
     deviation below 1e-100, whose cube float64 cannot hold, has skewness 0 and one whose block's
-    output is zero everywhere has sparsity 1; both are counted. Where a channel holds NaN or
-    infinity its statistics, and with them its layer's, are NaN.
+    output is zero everywhere has sparsity 1; both are counted. `measure` gives 0, too, where a
+    float32 activation's channel has a range below 2**-70, or below 2**-40 where its first 8
+    examples are equal. Where a channel holds NaN or infinity its statistics, and with them its
+    layer's, are NaN.
 
     Args:
         name: The layer's name; of a nested one, its path.

@@ -168,6 +168,20 @@ def test_a_channel_that_hardly_varies_in_float64(shape, rng):
     np.testing.assert_allclose(layer.channel_skewness, expected, rtol=1e-3)
 
 
+@pytest.mark.parametrize("side", [40, 4])
+def test_skewness_of_small_channels_is_right_or_0(side, rng):
+    # Silu of what is far below 0, which float32 holds but not its cube.
+    centres = np.array([-20.0, -45.0, -60.0, -75.0], "float32")
+    x = (rng.normal(size=(16, side, side, 4)) + centres).astype("float32")
+    model = keras.Sequential([layers.Input((side, side, 4)), layers.Activation("silu")])
+    a = np.asarray(model(x), "float64").reshape(-1, 4)
+    (layer,) = measure(model, x, channel_axis=-1, verbose=0)
+    expected = scipy.stats.skew(a[:, :2], bias=False)
+    np.testing.assert_allclose(layer.channel_skewness, [*expected, 0.0, 0.0], rtol=1e-4)
+    assert layer.constant_channels == 0
+    np.testing.assert_allclose(layer.channel_std, a.std(axis=0), rtol=1e-4, atol=1e-27)
+
+
 @pytest.mark.parametrize("shape", [(3,), (64, 64, 2)], ids=str)
 def test_first_examples_unlike_the_others(rng, shape):
     x = rng.uniform(0, 1, (200, *shape)).astype("float32")

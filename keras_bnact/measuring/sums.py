@@ -18,6 +18,8 @@ from keras_bnact.statistics import ChannelMoments
 FIRST = 8
 # The largest factor on activations: beyond it the cube of what these do not show would overflow.
 LARGEST_SCALE = 2.0**30
+# Scaled elements whose range is smaller have cubes that float32 rounds coarsely, or to 0.
+SMALLEST_RANGE = 2.0**-40
 
 
 def affine(normalization: Any, channels: int) -> tuple[Any, Any]:
@@ -187,19 +189,26 @@ def _standardisation(x: Any, valid: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def moments(result: dict[str, np.ndarray]) -> ChannelMoments:
-    """The moments about the channels' means, in float64, from sums of powers near them."""
+    """The moments about the channels' means, in float64, from sums of powers near them.
+
+    The third is 0 of a float32 channel whose cubes are too small to be summed.
+    """
     shift, scale = result["shift"].astype("float64"), result["scale"].astype("float64")
+    lowest, highest = result["minimum"], result["maximum"]
     count, first, square, cube, absolute, output_absolute = result["sums"]
     with np.errstate(all="ignore"):
         # Of padding alone nothing is left.
         mean = first / np.maximum(count, 1.0)
+        third = (cube - 3.0 * mean * square + 2.0 * mean**2 * first) / scale**3
+        if result["shift"].dtype == np.float32:
+            third = np.where((highest - lowest) * scale < SMALLEST_RANGE, 0.0, third)
         return ChannelMoments(
             count=count,
             mean=shift + mean / scale,
             second=(square - mean * first) / scale**2,
-            third=(cube - 3.0 * mean * square + 2.0 * mean**2 * first) / scale**3,
+            third=third,
             absolute=absolute,
             output_absolute=output_absolute,
-            minimum=result["minimum"],
-            maximum=result["maximum"],
+            minimum=lowest,
+            maximum=highest,
         )
