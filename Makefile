@@ -103,6 +103,10 @@ conformance: $(VENV)/installed
 	$(BIN)/python -m pytest -q -n auto --dist worksteal -p tests.conformance_table \
 		tests/test_conformance.py
 
+# Runs of which a file operation fails, or that are killed at it: an hour on two cores.
+faults: $(VENV)/installed
+	$(BIN)/python tests/faults.py
+
 test-slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
 

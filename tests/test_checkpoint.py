@@ -39,7 +39,7 @@ def test_variables_and_progress_come_back_together(directory):
     assert restored.progress.history == [{"epoch": 1, "loss": 0.5}]
     assert (restored.progress.seconds, restored.progress.total_seconds) == ([2.0], 3.0)
     assert restored.part == NO_STEP
-    restored.delete(all_of_them=True)
+    restored.delete()
     assert Checkpoint(others, directory).progress.epochs == 0
 
 
@@ -68,7 +68,7 @@ def test_a_part_of_an_epoch_comes_back_without_what_its_end_adds(directory):
 
 def test_the_last_one_alone_is_kept_of_a_finished_run(directory):
     two_saved(directory)
-    Checkpoint(variables(0.0), directory).delete(all_of_them=False)
+    Checkpoint(variables(0.0), directory).delete_previous()
     assert not (directory.path / PREVIOUS_CHECKPOINT).exists()
     assert Checkpoint(variables(0.0), directory).progress.epochs == 2
 

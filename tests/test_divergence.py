@@ -51,6 +51,10 @@ def test_training_again_stops_before_the_step():
     assert images.shape == (32, 32, 32, 3)
     before = [np.array(variable) for variable in training.model.trainable_variables]
     assert 1e30 < max(np.abs(value).max() for value in before) < np.inf
+    # From there on, that it is the first is known.
+    epoch, step, again = training.train_until_not_finite(range(3), Epochs(1e38), steps=1)
+    assert (epoch, step) == (0, 1)
+    np.testing.assert_array_equal(again, images)
 
 
 def test_training_again_to_the_end_finds_nothing():
@@ -63,8 +67,8 @@ def test_what_goes_wrong_after_the_steps_is_found_on_the_test_images():
     logits = training.model.get_layer("logits").trainable_variables[0]
     train_one_by_one = training.train_until_not_finite
 
-    def and_then_lose_a_weight(epochs, run):
-        assert train_one_by_one(epochs, run) is None
+    def and_then_lose_a_weight(epochs, run, steps):
+        assert train_one_by_one(epochs, run, steps) is None
         logits.assign(np.full(logits.shape, np.inf))
 
     training.train_until_not_finite = and_then_lose_a_weight

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, SIX_RUNS, SMALL_RUN, SMALL_SWEEP
 
-from train import options, sweep
+from train import errors, options, sweep
 from train.errors import IN_USE
 from train.run_directory import RunDirectory
 from train.sweeps import engines, grid
@@ -255,9 +255,12 @@ def test_an_interrupted_sweep_leaves_no_run_behind(tmp_path):
         time.sleep(0.05)
     process.terminate()
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted; the same command goes on" in said
+    assert process.returncode == errors.TERMINATED
+    assert "terminated; the same command goes on" in said
     (run_dir,) = (path.parent for path in tmp_path.glob("*/history.csv"))
+    # Which has saved where it is.
+    (log,) = (tmp_path / "logs").iterdir()
+    assert "train.run: terminated; without --overwrite, the same" in log.read_text()
     rows = (run_dir / "history.csv").read_text()
     time.sleep(1.0)
     assert (run_dir / "history.csv").read_text() == rows

@@ -224,6 +224,11 @@ class RunDirectory:
                 partial.rename(final)
             _sync(self.path)
 
+    def delete(self, name: str) -> None:
+        """Deletes a file, if it is there."""
+        with self._files():
+            (self.path / name).unlink(missing_ok=True)
+
     def write_text(self, name: str, text: str) -> None:
         with self.writing(name) as path:
             path.write_text(text)

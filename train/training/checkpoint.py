@@ -149,10 +149,13 @@ class Checkpoint:
         ended = time.perf_counter()
         self._due = ended + PATIENCE * (ended - began)
 
-    def delete(self, all_of_them: bool) -> None:
-        """Of a run that is finished: all of them, or the one before the last."""
-        for path in self._paths()[not all_of_them :]:
-            path.unlink(missing_ok=True)
+    def delete_previous(self) -> None:
+        """Leaves the last one alone."""
+        self._directory.delete(run_directory.PREVIOUS_CHECKPOINT)
+
+    def delete(self) -> None:
+        """Leaves none."""
+        self._directory.delete(run_directory.CHECKPOINT)
 
 
 def _values(prefix: str, variables: Sequence[keras.Variable]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Divergence:
 
 
 def find(
-    flags: Any, loop: Loop, epochs: range, steps: int, run: Epochs, tests: Iterable[Any]
+    flags: Any, loop: Loop, epochs: range, run: Epochs, tests: Iterable[Any], steps: int = 0
 ) -> Divergence:
     """Trains epochs again, step by step, and looks where they go wrong.
 
@@ -48,9 +48,9 @@ def find(
         flags: The run's.
         loop: As the last checkpoint has it.
         epochs: From that on, counted from 0, to the one whose figures are not finite.
-        steps: Of the first of them that are done.
         run: Has their learning rates.
         tests: Batches that they are judged by, where no step goes wrong.
+        steps: Of the first of the epochs that are done.
     """
     found = loop.train_until_not_finite(epochs, run, steps)
     loop.update()

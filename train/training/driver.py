@@ -50,8 +50,11 @@ def run(flags: Any, directory: RunDirectory) -> dict[str, Any]:
         this.train()
         summary = this.finish()
     summary["seconds_in_all"] = round(time.perf_counter() - began, 1)
+    this.checkpoint.delete_previous()
+    # Which makes it a finished run.
     directory.write_json(run_directory.SUMMARY, summary)
-    this.checkpoint.delete(all_of_them=not flags.keep_checkpoint)
+    if not flags.keep_checkpoint:
+        this.checkpoint.delete()
     return summary
 
 
@@ -208,9 +211,8 @@ class Run:
         self.checkpoint.restore()
         again = range(self.checkpoint.progress.epochs, epoch + 1)
         tests = self.images.parts()[self.monitored].test_batches()
-        found = divergence.find(
-            self.flags, self.loop, again, self.checkpoint.part.steps, self, tests
-        )
+        steps = self.checkpoint.part.steps
+        found = divergence.find(self.flags, self.loop, again, self, tests, steps)
         self.directory.write_json(run_directory.DIVERGED, dataclasses.asdict(found))
         return DivergedError(f"{found.reason} {self.directory.path} holds the epochs before it.")
 
