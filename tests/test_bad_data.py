@@ -320,6 +320,18 @@ def test_a_folder_that_is_pulled_away_is_put_back_and_the_run_goes_on(tmp_path):
     assert "Going on after epoch" in process.stdout
 
 
+def test_an_image_that_is_spoilt_meanwhile_is_named(folder):
+    images = read(folder, image_size=SIZES[1])
+    spoilt = next((folder / "train").glob("*/*"))
+    with data.reading(images):
+        list(images.train.training_batches(2, range(1), 0, flip=False))
+    spoilt.write_text("no image any more")
+    with pytest.raises(UsageError, match="can no longer be read") as raised, data.reading(images):
+        list(images.train.training_batches(2, range(1), 0, flip=False))
+    assert str(spoilt) in str(raised.value)
+    assert "put them back as they were, and the same command" in str(raised.value)
+
+
 def unnamed_class(root):
     shutil.copytree(root / "train" / "n01", root / "train" / "n05")
     return r"wnids\.txt lacks n05, a class that train/ has"

@@ -457,10 +457,17 @@ def test_imagenet_from_its_archives(imagenet):
     for batch, labels in epochs:
         assert batch.shape == (8, 224, 224, 3)
         np.testing.assert_allclose(batch[:, 100, 100, 0], 40 + 100 * labels, atol=2)
-    again = list(images.train.training_batches(8, range(1, 2), 0, flip=True).as_numpy_iterator())
-    for expected, actual in zip(epochs[5:], again, strict=True):
-        np.testing.assert_array_equal(actual[1], expected[1])
-        np.testing.assert_array_equal(actual[0], expected[0])
+    for epochs_left, skipped, left in ((range(1, 2), 0, 5), (range(2), 3, 7)):
+        again = images.train.training_batches(8, epochs_left, 0, flip=True, skipped=skipped)
+        for expected, actual in zip(epochs[-left:], again.as_numpy_iterator(), strict=True):
+            np.testing.assert_array_equal(actual[1], expected[1])
+            np.testing.assert_array_equal(actual[0], expected[0])
+    (record, *_) = sorted(imagenet.rglob("*-train.tfrecord*"))
+    content = bytearray(record.read_bytes())
+    content[len(content) // 2] ^= 1
+    record.write_bytes(content)
+    with pytest.raises(UsageError, match="can no longer be read"), data.reading(images):
+        list(images.train.training_batches(8, range(1), 0, flip=True))
 
 
 @pytest.mark.parametrize("memory_examples", [2, 100])

@@ -78,7 +78,7 @@ def load(flags: Any, begun: "Fingerprint | None" = None) -> "ImageSet":
 
 @contextlib.contextmanager
 def reading(images: "ImageSet") -> Iterator[None]:
-    """Makes a mistake of files that are lost while a run trains on them.
+    """Makes a mistake of files that are lost or spoilt while a run trains on them.
 
     Raises:
         UsageError: Saying how the run goes on.
@@ -87,12 +87,16 @@ def reading(images: "ImageSet") -> Iterator[None]:
         yield
     except Exception as error:
         message = _tensorflow_message(error)
-        for source in images.parts().values():
-            # TensorFlow says of a file that cannot be read which it is, and of nothing else.
-            if source.folder is not None and f"{source.folder}/" in message:
+        sources = [source for source in images.parts().values() if source.folder is not None]
+        for source in sources if message else ():
+            # TensorFlow says of a file that cannot be read which it is, and of no other.
+            lost = f"{source.folder}/" in message
+            if reason := "" if lost else source.unreadable():
+                reason = f" ({reason})"
+            if lost or reason:
                 raise UsageError(
-                    f"the images in {source.folder} can no longer be read: put them back as they "
-                    "were, and the same command, without --overwrite, goes on."
+                    f"the images in {source.folder} can no longer be read{reason}: put them back "
+                    "as they were, and the same command, without --overwrite, goes on."
                 ) from error
         raise
 

@@ -57,6 +57,10 @@ class ImageSource(abc.ABC):
     def checksum(self) -> int:
         """Of 32 bits; another one for other images, other labels or another order."""
 
+    def unreadable(self) -> str:
+        """Which of its files is no image, in words; nothing where all are, or it has none."""
+        return ""
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -126,6 +126,11 @@ class EncodedSource(_StreamedSource):
         skipped += [self._path(self._items[number]) for number in bad]
         return self.take(np.array(good, int))
 
+    def unreadable(self) -> str:
+        bad: list[Path] = []
+        self.checked(bad)
+        return f"{bad[0]} is no image any more" if bad else ""
+
     def _decodable(self) -> Any:
         """The numbers of the images that can be decoded, with their shapes."""
         items = host_constant(self._items)
@@ -207,6 +212,14 @@ class RecordSource(_StreamedSource):
         """Of the record files' names and sizes and of which images are taken: labels are inside."""
         files = [b"%s %d" % (os.fsencode(Path(f).name), _size(Path(f))) for f in self._files]
         return _checksum(files, zlib.crc32(self._mask))
+
+    def unreadable(self) -> str:
+        try:
+            for _ in self._in_order():
+                pass
+        except tf.errors.DataLossError as error:
+            return f"a record file is damaged: {error.message.split(' [Op')[0]}"
+        return ""
 
     def _shuffled(self, seed: Any) -> Any:
         order = permutation(len(self._files), seed)
