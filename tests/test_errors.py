@@ -2,7 +2,7 @@
 
 import pytest
 
-from train.errors import IN_USE, InUseError, UsageError, file_errors, run_command
+from train.errors import IN_USE, InUseError, Terminated, UsageError, file_errors, run_command
 
 
 def raising(error):
@@ -21,6 +21,8 @@ def test_a_mistake_is_told_in_one_sentence(capsys):
 def test_an_interrupted_command_says_how_it_goes_on(capsys):
     assert run_command("prog", raising(KeyboardInterrupt()), "go on.") == 130
     assert capsys.readouterr().err == "\nprog: interrupted; go on.\n"
+    assert run_command("prog", raising(Terminated()), "go on.") == 143
+    assert capsys.readouterr().err == "\nprog: terminated; go on.\n"
 
 
 @pytest.mark.parametrize(

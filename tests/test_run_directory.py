@@ -159,3 +159,15 @@ def test_json_is_json_also_of_a_run_that_diverged(directory):
     directory.create(overwrite=False)
     directory.write_json("x.json", {"a": float("nan"), "b": [1.5, float("inf")], "c": {"d": "e"}})
     assert directory.read_json("x.json") == {"a": None, "b": [1.5, None], "c": {"d": "e"}}
+
+
+def test_what_tensorflow_cannot_write_is_one_sentence(tmp_path):
+    from train.training.events import Events
+
+    directory = RunDirectory(tmp_path / "run", "--seed=0\n")
+    directory.create(overwrite=False)
+    # Where there should be a folder.
+    (directory.path / "tensorboard").write_text("")
+    with pytest.raises(UsageError, match=r"^--run_dir=.*/run: [^\n]*directory\.$"):
+        Events(directory).add_epoch({"epoch": 1, "loss": 0.5})
+    directory.release()

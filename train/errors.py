@@ -7,6 +7,7 @@ ends in a traceback.
 import contextlib
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
@@ -80,6 +81,17 @@ def file_errors(subject: str) -> Iterator[None]:
         raise
     except (OSError, UnicodeError) as error:
         raise UsageError(f"{subject}: {' '.join(str(error).split())}.") from error
+
+
+def tensorflow_lines(error: Exception) -> list[str]:
+    """What TensorFlow says of its error, the reason first; nothing of another."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or not isinstance(error, tensorflow.errors.OpError):
+        return []
+    # Without the names of its operations.
+    said = re.sub(r"\{\{.*?\}\}|\[Op:[^]]*\]( name:)?", "", error.message)
+    lines = [" ".join(line.split()).rstrip(".") for line in said.split("\n")]
+    return [line for line in lines if line]
 
 
 def run_command(program: str, command: Callable[[], int], goes_on: str) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from train import flag_text
-from train.errors import InUseError, UsageError, file_errors
+from train.errors import InUseError, UsageError, file_errors, tensorflow_lines
 
 FLAGS = "flags.txt"
 ENVIRONMENT = "environment.json"
@@ -63,6 +63,18 @@ NAMES = (
 # Flags that differ between a run and the same run extended.
 SCHEDULE = ("epochs", "learning_rate_drops")
 
+# TensorFlow's, of what the system refuses.
+FILE_ERRORS = (
+    "AlreadyExistsError",
+    "DataLossError",
+    "FailedPreconditionError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "ResourceExhaustedError",
+    "UnavailableError",
+    "UnknownError",
+)
+
 PARTIAL = ".partial-"
 DELETED_FLAGS = f"{PARTIAL}deleted-{FLAGS}"
 LOCK = ".lock"
@@ -105,7 +117,7 @@ class RunDirectory:
                 holds files that a new run would have to be mixed with.
             InUseError: If another process works on the run.
         """
-        with self._files():
+        with self.files():
             return self._state(overwrite)
 
     def _state(self, overwrite: bool) -> State:
@@ -151,7 +163,7 @@ class RunDirectory:
             UsageError: As `state`, of which it makes sure again; if it cannot be written.
             InUseError: If another process has the folder or has finished the run meanwhile.
         """
-        with self._files():
+        with self.files():
             self._take()
             self._clear(overwrite)
 
@@ -178,7 +190,7 @@ class RunDirectory:
         Raises:
             UsageError: Naming it.
         """
-        with self._files():
+        with self.files():
             if not (self.path / ENVIRONMENT).is_file():
                 return
             begun = self.read_json(ENVIRONMENT).get("backend", name)
@@ -208,10 +220,27 @@ class RunDirectory:
             self.write_text(FLAGS, self.flags_text)
 
     @contextlib.contextmanager
+    def files(self) -> Iterator[None]:
+        """Makes a mistake of what cannot be read or written here, by TensorFlow as well.
+
+        Raises:
+            UsageError: Naming the folder.
+        """
+        subject = f"--run_dir={self.path}"
+        with file_errors(subject):
+            try:
+                yield
+            except Exception as error:
+                lines = tensorflow_lines(error)
+                if type(error).__name__ not in FILE_ERRORS or not lines:
+                    raise
+                raise UsageError(f"{subject}: {lines[0]}.") from error
+
+    @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """A path to write a file or a folder to; it takes its name at the end of the block."""
         partial, final = self.path / f"{PARTIAL}{name}", self.path / name
-        with self._files():
+        with self.files():
             yield partial
             _to_disk(partial)
             if final.is_dir():
@@ -226,7 +255,7 @@ class RunDirectory:
 
     def delete(self, name: str) -> None:
         """Deletes a file, if it is there."""
-        with self._files():
+        with self.files():
             (self.path / name).unlink(missing_ok=True)
 
     def write_text(self, name: str, text: str) -> None:
@@ -258,7 +287,7 @@ class RunDirectory:
         Raises:
             UsageError: If the file cannot be read, or is damaged.
         """
-        with self._files():
+        with self.files():
             content = (self.path / name).read_bytes()
         try:
             return json.loads(content)
@@ -270,9 +299,6 @@ class RunDirectory:
         if not (self.path / DIVERGED).is_file():
             return None
         return self.read_json(DIVERGED)["epoch"]
-
-    def _files(self) -> contextlib.AbstractContextManager:
-        return file_errors(f"--run_dir={self.path}")
 
     def _locked(self) -> bool:
         try:

@@ -5,13 +5,12 @@ import dataclasses
 import functools
 import importlib
 import pkgutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from train.data import sets
-from train.errors import UsageError, file_errors
+from train.errors import UsageError, file_errors, tensorflow_lines
 
 if TYPE_CHECKING:
     from train.data.fingerprint import Fingerprint
@@ -86,7 +85,7 @@ def reading(images: "ImageSet") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        message = _tensorflow_message(error)
+        message = " ".join(tensorflow_lines(error))
         sources = [source for source in images.parts().values() if source.folder is not None]
         for source in sources if message else ():
             # TensorFlow says of a file that cannot be read which it is, and of no other.
@@ -101,12 +100,6 @@ def reading(images: "ImageSet") -> Iterator[None]:
         raise
 
 
-def _tensorflow_message(error: Exception) -> str:
-    """What TensorFlow says of its error; nothing of another."""
-    tf = sys.modules.get("tensorflow")
-    return error.message if tf is not None and isinstance(error, tf.errors.OpError) else ""
-
-
 @functools.lru_cache(maxsize=1)
 def _load(options: Wanted, moments: "Moments | None") -> "ImageSet":
     try:
@@ -114,7 +107,7 @@ def _load(options: Wanted, moments: "Moments | None") -> "ImageSet":
             images = _module(options.dataset).load(options)
     except Exception as error:
         # A data set may have read its files by TensorFlow.
-        reason = " ".join(_tensorflow_message(error).split())[:200]
+        reason = " ".join(tensorflow_lines(error))[:200]
         if not reason:
             raise
         raise UsageError(f"--dataset={options.dataset} cannot be read: {reason}.") from error

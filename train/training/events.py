@@ -27,6 +27,7 @@ class Events:
     """
 
     def __init__(self, directory: RunDirectory):
+        self._directory = directory
         self._folder = directory.path / run_directory.TENSORBOARD
         self._writers: dict[str, Any] = {}
         self._layers: LayerEvents | None = None
@@ -36,20 +37,22 @@ class Events:
 
     def add_epoch(self, row: Mapping[str, float]) -> None:
         """Writes a row of `history.csv`."""
-        for column, value in row.items():
-            if column in ("epoch", *STATISTICS):
-                continue
-            part = next((x for x in PREFIXES if column.startswith(x)), "")
-            with self._writer(PREFIXES.get(part, "train")).as_default(step=row["epoch"]):
-                tf.summary.scalar(f"epoch_{column.removeprefix(part)}", value)
-        for writer in self._writers.values():
-            writer.flush()
+        with self._directory.files():
+            for column, value in row.items():
+                if column in ("epoch", *STATISTICS):
+                    continue
+                part = next((x for x in PREFIXES if column.startswith(x)), "")
+                with self._writer(PREFIXES.get(part, "train")).as_default(step=row["epoch"]):
+                    tf.summary.scalar(f"epoch_{column.removeprefix(part)}", value)
+            for writer in self._writers.values():
+                writer.flush()
 
     def add_layers(self, epoch: int, measured: ModelStatistics) -> None:
         """Writes what the layers came to at the end of an epoch, counted from 1."""
-        if self._layers is None:
-            self._layers = LayerEvents(self._folder / LAYERS)
-        self._layers.write(epoch, measured)
+        with self._directory.files():
+            if self._layers is None:
+                self._layers = LayerEvents(self._folder / LAYERS)
+            self._layers.write(epoch, measured)
 
     def _writer(self, part: str) -> Any:
         if not self._writers:
