@@ -4,6 +4,7 @@ The whole command, TensorFlow's own files included: `make faults`.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import faulty
 import pytest
 from conftest import ROOT
 from conftest import SMALL_RUN as SMALL
+
+from train import native_messages
 
 pytestmark = pytest.mark.skipif(faulty.COMPILER is None, reason="needs a C compiler")
 
@@ -143,7 +146,8 @@ def test_a_full_disk_is_one_sentence_and_costs_nothing(blocks, train, tmp_path):
     run_dir = tmp_path / "run"
     command = [sys.executable, "-m", "train.run", *SMALL, f"--run_dir={run_dir}"]
     limited = ["bash", "-c", f'ulimit -f {blocks}; exec "$@"', "_", *command]
-    process = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True)
+    environment = {k: v for k, v in os.environ.items() if k != native_messages.LOG_LEVEL}
+    process = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert process.returncode == 2, process.stderr
     assert process.stderr.count("\n") == 1
     assert process.stderr.startswith(f"train.run: --run_dir={run_dir}: ")

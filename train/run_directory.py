@@ -69,6 +69,7 @@ FILE_ERRORS = (
     "DataLossError",
     "FailedPreconditionError",
     "NotFoundError",
+    "OutOfRangeError",
     "PermissionDeniedError",
     "ResourceExhaustedError",
     "UnavailableError",
