@@ -10,7 +10,7 @@ WORKERS ?= 2
 
 .PHONY: quickstart reproduce-small reproduce-long initial-weights asymmetry test test-backends test-jax \
 	test-torch test-oldest test-slow test-ray \
-	conformance lint docs clean
+	conformance faults lint docs clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/python -m train.run --width=0.25 --epochs=20 --run_dir=runs/quickstart
