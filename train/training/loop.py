@@ -64,8 +64,8 @@ class Loop(abc.ABC):
 
         Args:
             epochs: Of which `part` of the first is done.
-            run: Takes what steps and epochs come to; one that trains no epoch in parts is told
-                of no step.
+            run: Takes what steps and epochs come to; all steps of an epoch at once where that
+                is one program.
             part: What the first epoch goes on from.
         """
 
