@@ -107,6 +107,9 @@ MISTAKES = [
     (["--flagfile"], "flagfile"),
     (["--seed"], "seed"),
     (["--overwrite=perhaps"], "overwrite=perhaps: give true or false"),
+    (["a\nb"], "'a b' is no flag"),
+    (["--a\nb"], "--a b is no flag"),
+    (["--flagfile=a\nb"], "--flagfile=a b cannot be read"),
 ]
 
 
