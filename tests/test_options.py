@@ -107,6 +107,7 @@ MISTAKES = [
     (["--flagfile"], "flagfile"),
     (["--seed"], "seed"),
     (["--overwrite=perhaps"], "overwrite=perhaps: give true or false"),
+    (["--nodeterministic=true"], "--nodeterministic=true: .* has no value"),
     (["a\nb"], "'a b' is no flag"),
     (["--a\nb"], "--a b is no flag"),
     (["--flagfile=a\nb"], "--flagfile=a b cannot be read"),
@@ -136,9 +137,10 @@ def test_a_flagfile_that_includes_itself_is_refused(tmp_path):
 
 
 def test_a_flagfile_of_something_else_is_refused(tmp_path):
-    (tmp_path / "picture").write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(UsageError, match="something else than text"):
-        options.parse([f"--flagfile={tmp_path / 'picture'}"])
+    for content in (b"\xff\xd8\xff\xe0", b"--flagfile=a\0b\n"):
+        (tmp_path / "picture").write_bytes(content)
+        with pytest.raises(UsageError, match="something else than text"):
+            options.parse([f"--flagfile={tmp_path / 'picture'}"])
 
 
 @pytest.mark.parametrize(

@@ -387,7 +387,7 @@ def _parse(values: flags.FlagValues, arguments: Sequence[str]) -> flags.FlagValu
     try:
         with contextlib.redirect_stderr(warnings):
             rest = values(["train.run", *arguments])
-    except (flags.Error, UnicodeDecodeError) as error:
+    except (flags.Error, ValueError) as error:
         raise UsageError(_sentence(error, values)) from None
     if "circular flagfile" in warnings.getvalue():
         culprit = warnings.getvalue().split(":")[-1].strip()
@@ -484,10 +484,12 @@ def _sentence(error: Exception, values: flags.FlagValues) -> str:
     if isinstance(error, flags.UnrecognizedFlagError):
         suggestion = nearest(f"--{error.flagname}", [f"--{name}" for name in values])
         return f"--{error.flagname} is no flag (--help lists them){suggestion}"
-    if isinstance(error, UnicodeDecodeError):
+    # The latter is a flagfile named in it.
+    if isinstance(error, UnicodeDecodeError) or "embedded null" in str(error):
         return "a flagfile holds something else than text: give one flag a line, --name=value."
     if isinstance(error.__context__, OSError):
         reason = error.__context__
         return f"--flagfile={reason.filename} cannot be read ({reason.strerror}): name a text file."
     text = " ".join(str(error).removeprefix("flag ").split())
+    text = text.replace(" does not take an argument", ": a flag that begins with no has no value.")
     return re.sub(r"\('Non-boolean argument to boolean flag', .*\)", "give true or false.", text)
