@@ -101,6 +101,8 @@ MISTAKES = [
     (["--data_dir=\udcff"], "cannot be printed"),
     (["--undefok=epoch", "--epoch=5"], "undefok=epoch is not accepted"),
     (["--flagfile="], "flagfile= is not accepted"),
+    (["-flagfile= "], "flagfile=  is not accepted"),
+    (["--flagfile", ""], "flagfile= is not accepted"),
     (["--width=1e308"], "width=1e308.*below 100"),
     (["--epochs=100000000000000000000"], "epochs=1.*whole number"),
     (["--learning_rate=1e300"], "learning_rate=1e300.*finite"),
@@ -129,11 +131,18 @@ def test_an_export_that_needs_a_package_is_refused_without_it(monkeypatch):
 
 
 def test_a_flagfile_that_includes_itself_is_refused(tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
+    one, two = tmp_path / "a: one", tmp_path / "two"
     one.write_text(f"--flagfile={two}\n")
     two.write_text(f"--flagfile={one}\n")
-    with pytest.raises(UsageError, match="one includes itself"):
+    with pytest.raises(UsageError, match=f"the flagfile {one} includes itself"):
         options.parse([f"--flagfile={one}"])
+
+
+@pytest.mark.parametrize("line", ["--undefok=epoch", "  --flagfile=missing"])
+def test_a_line_of_a_flagfile_is_not_passed_over(line, tmp_path):
+    (tmp_path / "flags").write_text(f"{line}\n--epoch=5\n")
+    with pytest.raises(UsageError, match=rf"^{line.strip()} is not accepted here"):
+        options.parse([f"--flagfile={tmp_path / 'flags'}"])
 
 
 def test_a_flagfile_of_something_else_is_refused(tmp_path):

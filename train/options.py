@@ -6,6 +6,7 @@ Imports neither Keras nor TensorFlow, so that `--help` and a mistake answer at o
 import contextlib
 import importlib.util
 import io
+import itertools
 import os
 import re
 import textwrap
@@ -379,18 +380,17 @@ def parse_sweep(arguments: Sequence[str]) -> tuple[flags.FlagValues, flags.FlagV
 
 
 def _parse(values: flags.FlagValues, arguments: Sequence[str]) -> flags.FlagValues:
-    for argument in arguments:
-        # What absl would pass over in silence.
-        if argument.lstrip("-").split("=")[0] == "undefok" or argument == "--flagfile=":
-            raise UsageError(f"{argument} is not accepted here (--help lists the flags).")
+    _refuse_empty_flagfile(arguments)
     warnings = io.StringIO()
     try:
         with contextlib.redirect_stderr(warnings):
-            rest = values(["train.run", *arguments])
+            lines = values.read_flags_from_files(arguments)
+            _refuse_undefok(lines)
+            rest = values(["train.run", *lines])
     except (flags.Error, ValueError) as error:
         raise UsageError(_sentence(error, values)) from None
     if "circular flagfile" in warnings.getvalue():
-        culprit = warnings.getvalue().split(":")[-1].strip()
+        culprit = warnings.getvalue().splitlines()[0].partition("flagfile: ")[2]
         raise UsageError(f"the flagfile {culprit} includes itself: take its --flagfile line out.")
     if len(rest) > 1:
         raise UsageError(
@@ -401,6 +401,24 @@ def _parse(values: flags.FlagValues, arguments: Sequence[str]) -> flags.FlagValu
         if values[name].value is not None:
             values[name].value = os.path.expanduser(values[name].value)
     return values
+
+
+def _refuse_empty_flagfile(arguments: Sequence[str]) -> None:
+    """Refuses what absl would pass over: a flagfile without a name, of an unset variable, say."""
+    in_two = ("=".join(pair) for pair in itertools.pairwise(arguments))
+    for argument in (*arguments, *in_two):
+        if re.fullmatch(r"--?flagfile=\s*", argument):
+            raise UsageError(f"{argument} is not accepted here (--help lists the flags).")
+
+
+def _refuse_undefok(lines: Iterable[str]) -> None:
+    """Refuses absl's way to have misspelt flags passed over, in a flagfile as well.
+
+    And what it does not take for a flagfile there, since the line is indented.
+    """
+    for line in lines:
+        if re.match(r"--?(undefok|flagfile)(=|$)", line):
+            raise UsageError(f"{line} is not accepted here (--help lists the flags).")
 
 
 def as_text(values: flags.FlagValues) -> str:
