@@ -99,6 +99,7 @@ MISTAKES = [
     (["--data_dir="], "names no folder"),
     (["--data_dir=a\nb"], "cannot be printed"),
     (["--data_dir=\udcff"], "cannot be printed"),
+    (["--data_dir=a "], "'a ' ends in a space, which a flagfile does not keep"),
     (["--undefok=epoch", "--epoch=5"], "undefok=epoch is not accepted"),
     (["--flagfile="], "flagfile= is not accepted"),
     (["-flagfile= "], "flagfile=  is not accepted"),

@@ -270,6 +270,10 @@ def test_an_interrupted_sweep_leaves_no_run_behind(tmp_path):
     ("arguments", "expected"),
     [
         ([], "--sweep_dir is missing"),
+        (["--sweep_dir="], "--sweep_dir= names no folder"),
+        (["--sweep_dir=a\nb"], "--sweep_dir='a\\nb' has characters that cannot be printed"),
+        (["--sweep_dir=x", "--data_dir="], "--data_dir= names no folder"),
+        (["--sweep_dir=x", "--data_dir=a\n--epochs=7"], "has characters that cannot be printed"),
         (["--sweep_dir=x", "--grid=sed=1"], "sed is no flag to vary; did you mean seed?"),
         (
             ["--sweep_dir=x", "--final=seeds=1"],

@@ -397,10 +397,23 @@ def _parse(values: flags.FlagValues, arguments: Sequence[str]) -> flags.FlagValu
             f"'{rest[1]}' is no flag: every argument is of the form --name=value "
             "(--help lists them)."
         )
-    for name in {"run_dir", "data_dir", "sweep_dir"} & {*values}:
-        if values[name].value is not None:
+    for name in ("run_dir", "data_dir", "sweep_dir"):
+        if name in values and values[name].value is not None:
+            _check_folder(name, values[name].value)
             values[name].value = os.path.expanduser(values[name].value)
     return values
+
+
+def _check_folder(name: str, value: str) -> None:
+    if not value.isprintable():
+        raise UsageError(f"--{name}={value!a} has characters that cannot be printed.")
+    if value == "":
+        raise UsageError(f"--{name}= names no folder: name one, or leave the flag out.")
+    if name == "data_dir" and value.endswith(" "):
+        # That of flags.txt would be another.
+        raise UsageError(
+            f"--{name}={value!a} ends in a space, which a flagfile does not keep: rename the folder."
+        )
 
 
 def _refuse_empty_flagfile(arguments: Sequence[str]) -> None:
@@ -457,12 +470,6 @@ def _check_together(values: flags.FlagValues) -> None:
             f"--early_stopping_patience={values.early_stopping_patience} needs images to judge "
             "by that are not the test's: give --validation_fraction=0.1, for example."
         )
-    for name in ("run_dir", "data_dir"):
-        value = values[name].value
-        if value is not None and not value.isprintable():
-            raise UsageError(f"--{name}={value!a} has characters that cannot be printed.")
-        if value == "":
-            raise UsageError(f"--{name}= names no folder: name one, or leave the flag out.")
     if values.replicas is not None and values.strategy != "mirrored":
         raise UsageError(f"--replicas={values.replicas} goes with --strategy=mirrored.")
     check_batch_size(values.batch_size, values.replicas or 1)
