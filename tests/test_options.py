@@ -56,6 +56,11 @@ def test_text_reads_back_as_the_same_flags(tmp_path):
     assert again.deterministic
 
 
+def test_minus_zero_is_zero():
+    text = options.as_text(options.parse(["--weight_decay=-0"]))
+    assert text == options.as_text(options.parse(["--weight_decay=0"]))
+
+
 def test_flags_after_a_flagfile_win_and_flagfiles_nest(tmp_path):
     (tmp_path / "base").write_text("# shared\n--epochs=50\n--width=0.5\n")
     (tmp_path / "cell").write_text(f"--flagfile={tmp_path / 'base'}\n--width=0.25\n")

@@ -89,7 +89,8 @@ class Number(flags.ArgumentParser):
         )
         if not inside:
             raise ValueError(f"give {self.flag_type()}.")
-        return value
+        # Which makes 0.0 of -0.0, written in other words for the same run.
+        return value + 0
 
     def flag_type(self) -> str:
         limits = [
