@@ -280,6 +280,10 @@ def test_an_interrupted_sweep_leaves_no_run_behind(tmp_path):
             "--final=seeds=1: seeds is no flag to vary; did you mean seed?",
         ),
         (["--sweep_dir=x", "--grid=seed=1,2", "--seed=3"], "--seed is given and varies in a grid"),
+        (
+            ["--sweep_dir=x", "--grid=deterministic=true,false", "--nodeterministic"],
+            "--deterministic is given and varies in a grid",
+        ),
         (["--sweep_dir=x", "--final=seed=1"], "--final chooses by held-out images"),
         (["--sweep_dir=x", "--run_dir=y"], "--run_dir goes with train.run"),
         (["--sweep_dir=x", "--wrkers=2"], "--wrkers is no flag"),
