@@ -117,6 +117,7 @@ MISTAKES = [
     (["--overwrite=perhaps"], "overwrite=perhaps: give true or false"),
     (["--nodeterministic=true"], "--nodeterministic=true: .* has no value"),
     (["a\nb"], "'a b' is no flag"),
+    (["--epochs " + "9" * 5000], "--epochs 9{71}[.]{3} is no flag"),
     (["--a\nb"], "--a b is no flag"),
     (["--flagfile=a\nb"], "--flagfile=a b cannot be read"),
 ]

@@ -31,6 +31,8 @@ PLACE_FLAGS = ("run_dir", "overwrite", "extend")
 CHECKPOINT_FLAGS = ("checkpoint_every", "keep_checkpoint")
 BESIDE = (*PLACE_FLAGS, *CHECKPOINT_FLAGS, "help")
 ENGINES = ("local", "ray")
+# Of a flag's name; none of ours is nearly as long.
+LONGEST = 80
 # In the answer to --help, for absl's own names of what a flag takes.
 KINDS = {
     "comma separated list of strings": "name,name,...",
@@ -385,7 +387,7 @@ def _parse(values: flags.FlagValues, arguments: Sequence[str]) -> flags.FlagValu
     try:
         with contextlib.redirect_stderr(warnings):
             lines = values.read_flags_from_files(arguments)
-            _refuse_undefok(lines)
+            _refuse_odd(lines)
             rest = values(["train.run", *lines])
     except (flags.Error, ValueError) as error:
         raise UsageError(_sentence(error, values)) from None
@@ -424,12 +426,15 @@ def _refuse_empty_flagfile(arguments: Sequence[str]) -> None:
             raise UsageError(f"{argument} is not accepted here (--help lists the flags).")
 
 
-def _refuse_undefok(lines: Iterable[str]) -> None:
-    """Refuses absl's way to have misspelt flags passed over, in a flagfile as well.
+def _refuse_odd(lines: Iterable[str]) -> None:
+    """Refuses what absl passes over or stumbles at, in flagfiles as well.
 
-    And what it does not take for a flagfile there, since the line is indented.
+    That is its way to have misspelt flags passed over, a flagfile in an indented line, and a name
+    for which its search for similar ones recurses too deeply.
     """
     for line in lines:
+        if line.startswith("-") and len(line.partition("=")[0]) > LONGEST:
+            raise UsageError(f"{line[:LONGEST]}... is no flag (--help lists them).")
         if re.match(r"--?(undefok|flagfile)(=|$)", line):
             raise UsageError(f"{line} is not accepted here (--help lists the flags).")
 
