@@ -111,6 +111,7 @@ MISTAKES = [
     (["--flagfile", ""], "flagfile= is not accepted"),
     (["--width=1e308"], "width=1e308.*below 100"),
     (["--epochs=100000000000000000000"], "epochs=1.*whole number"),
+    ([f"--epochs={'9' * 400}"], "epochs=9*: give a whole number"),
     (["--learning_rate=1e300"], "learning_rate=1e300.*finite"),
     (["--flagfile"], "flagfile"),
     (["--seed"], "seed"),
