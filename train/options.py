@@ -414,7 +414,8 @@ def _check_folder(name: str, value: str) -> None:
     if name == "data_dir" and value.endswith(" "):
         # That of flags.txt would be another.
         raise UsageError(
-            f"--{name}={value!a} ends in a space, which a flagfile does not keep: rename the folder."
+            f"--{name}={value!a} ends in a space, which a flagfile does not keep: rename the "
+            "folder."
         )
 
 
