@@ -1,10 +1,13 @@
 """Run directories as `train.run` writes them, read as far as tables and figures need it."""
 
+import contextlib
 import dataclasses
 import functools
+import io
 import json
+import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pandas as pd
 
 import train.run_directory as files
 from keras_bnact.statistics import STATISTICS
+from train.errors import UsageError
 from train.flag_text import parsed
 
 # Of each weight layer.
@@ -123,9 +127,8 @@ def read(folder: Path) -> tuple[list[Run], list[str]]:
             else:
                 reason = "is not finished"
             problems.append(f"{path} {reason}")
-        except Exception as error:
-            # Whatever a damaged file makes of itself.
-            problems.append(f"{path} is damaged: {type(error).__name__}: {error}")
+        except UsageError as error:
+            problems.append(str(error))
         else:
             runs.append(run)
             if run.diverged:
@@ -137,14 +140,49 @@ def _run(path: Path) -> Run:
     for name in FILES:
         if not (path / name).is_file():
             raise FileNotFoundError(2, "missing", str(path / name))
-    flags = parsed((path / files.FLAGS).read_text())
-    _check_flags(flags)
-    summary = json.loads((path / files.SUMMARY).read_text())
-    _check_summary(summary)
-    history = _history(path / files.HISTORY, summary)
-    layers = _layers(path)
-    _check_channels(path / files.CHANNELS, layers.index)
-    return Run(path, flags, history, layers, summary)
+    with _whole(path, files.FLAGS):
+        flags = parsed(_text(path / files.FLAGS))
+        _check_flags(flags)
+    with _whole(path, files.SUMMARY):
+        summary = json.loads((path / files.SUMMARY).read_text())
+        _check_summary(summary)
+    with _whole(path, files.HISTORY):
+        history = _history(path / files.HISTORY, summary)
+    with _whole(path, files.STATISTICS):
+        statistics = _last_epoch(_table(path / files.STATISTICS, STATISTICS), summary)
+    with _whole(path, files.GRADIENTS):
+        gradients = _last_epoch(_table(path / files.GRADIENTS, GRADIENTS), summary)
+        if [*gradients.index] != [*statistics.index]:
+            raise ValueError("gradients.csv and statistics.csv do not hold the same layers")
+    with _whole(path, files.CHANNELS):
+        _check_channels(path / files.CHANNELS, statistics.index)
+    return Run(path, flags, history, statistics.join(gradients[[*GRADIENTS]]), summary)
+
+
+@contextlib.contextmanager
+def _whole(folder: Path, name: str) -> Iterator[None]:
+    """Makes a sentence of whatever a damaged file makes of itself in the block.
+
+    Raises:
+        UsageError: Naming the run, the file and what to do.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        if not isinstance(error, ValueError):
+            reason = f"{type(error).__name__}: {reason}"
+        raise UsageError(
+            f"{folder} has a damaged {name} ({reason}): train it anew with train.run's --overwrite"
+        ) from None
+
+
+def _text(path: Path) -> str:
+    text = path.read_text()
+    if not text.endswith("\n"):
+        # Of a file that was cut short, whose last number may be, too.
+        raise ValueError("its last line is not whole")
+    return text
 
 
 def _check_flags(flags: Mapping[str, str]) -> None:
@@ -153,19 +191,20 @@ def _check_flags(flags: Mapping[str, str]) -> None:
         raise ValueError(f"flags.txt lacks {', '.join(missing)}")
     if not flags["seed"].isdigit():
         raise ValueError(f"flags.txt has the seed {flags['seed']!r}")
-    for name in {"weight_decay", *GAMMA_BETA_DECAYS} & {*flags}:
+    for name in ("weight_decay", *GAMMA_BETA_DECAYS, "momentum"):
         try:
-            float(flags[name])
+            number = float(flags.get(name, "0"))
         except ValueError:
-            raise ValueError(f"flags.txt has the {name} {flags[name]!r}") from None
+            number = math.nan
+        if not math.isfinite(number):
+            raise ValueError(f"flags.txt has the {name} {flags[name]!r}")
 
 
 def _check_summary(summary: Mapping[str, Any]) -> None:
-    accuracies = [summary[name]["accuracy"] for name in ("test", "validation") if name in summary]
-    if "test" not in summary or not all(isinstance(a, float | int) for a in accuracies):
-        raise ValueError("summary.json has no accuracy")
-    if not np.isfinite(accuracies).all():
-        raise ValueError("its accuracy is not finite")
+    files.check_accuracies(summary)
+    for name in ("epochs", *({"steps", "classes"} & summary.keys())):
+        if type(summary[name]) is not int or summary[name] < 1:
+            raise ValueError(f"{summary[name]!r} is no number of {name}")
     if not {*STATISTICS} <= summary["statistics"].keys():
         raise ValueError("summary.json lacks statistics")
 
@@ -178,17 +217,12 @@ def _history(path: Path, summary: Mapping[str, Any]) -> pd.DataFrame:
     return history
 
 
-def _layers(folder: Path) -> pd.DataFrame:
-    """Statistics and gradients after the last epoch, side by side."""
-    statistics = _last_epoch(_table(folder / files.STATISTICS, STATISTICS))
-    gradients = _last_epoch(_table(folder / files.GRADIENTS, GRADIENTS))
-    if [*gradients.index] != [*statistics.index]:
-        raise ValueError("gradients.csv and statistics.csv do not hold the same layers")
-    return statistics.join(gradients[[*GRADIENTS]])
-
-
-def _last_epoch(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["epoch"] == table["epoch"].iloc[-1]].set_index("layer")
+def _last_epoch(table: pd.DataFrame, summary: Mapping[str, Any]) -> pd.DataFrame:
+    """The layers after the last epoch, by name."""
+    last = table[table["epoch"] == summary["epochs"]]
+    if last.empty:
+        raise ValueError(f"it lacks the layers after epoch {summary['epochs']}")
+    return last.set_index("layer")
 
 
 def _check_channels(path: Path, layers: pd.Index) -> None:
@@ -201,12 +235,18 @@ def _check_channels(path: Path, layers: pd.Index) -> None:
     for layer in layers:
         if not {f"{layer}/{of}_histogram/counts" for of in ("activation", "output")} <= there:
             raise ValueError(f"channels.npz lacks histograms of {layer}: of an older format")
+    with np.load(path) as file:
+        for key in (name.removesuffix("/counts") for name in there if name.endswith("/counts")):
+            edges, counts = file[f"{key}/edges"], file[f"{key}/counts"]
+            rows, bins = counts.shape
+            if edges.shape != (rows, bins + 1) or not np.issubdtype(counts.dtype, np.number):
+                raise ValueError(f"channels.npz holds no histograms as {key}")
 
 
 def _table(path: Path, numbers: Sequence[str]) -> pd.DataFrame:
     """A CSV file with its epochs and the columns that are numbers; all others as text."""
     # As text at first: not every version of pandas reads all digits of a number.
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = pd.read_csv(io.StringIO(_text(path)), dtype=str, keep_default_na=False)
     missing = [name for name in numbers if name not in table or "" in {*table[name]}]
     if missing:
         raise ValueError(f"{path.name} lacks {', '.join(missing)}")

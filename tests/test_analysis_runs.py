@@ -1,5 +1,6 @@
 """Run directories read: what is damaged, what diverged, what weight decay does."""
 
+import io
 import json
 
 import numpy as np
@@ -35,15 +36,18 @@ DAMAGES = {
     "diverged": (_diverged, "diverged: diverged.json says where"),
     "unfinished": (lambda run: (run / "summary.json").unlink(), "is not finished"),
     "old": (lambda run: (run / "gradients.csv").unlink(), "of an older format"),
-    "empty": (lambda run: (run / "flags.txt").write_text(""), "flags.txt lacks dataset"),
+    "empty": (lambda run: (run / "flags.txt").write_text("\n"), "flags.txt lacks dataset"),
     "seed": (lambda run: _replaced(run / "flags.txt", "seed=0", "seed=x"), "the seed 'x'"),
     "decay": (
         lambda run: _replaced(run / "flags.txt", "decay=0.0005", "decay=x"),
         "the weight_decay 'x'",
     ),
-    "json": (lambda run: (run / "summary.json").write_text("{"), "is damaged"),
-    "nan": (lambda run: _replaced(run / "summary.json", "0.99", "NaN"), "not finite"),
-    "null": (lambda run: _replaced(run / "summary.json", "0.99", "null"), "no accuracy"),
+    "json": (lambda run: (run / "summary.json").write_text("{"), "has a damaged summary.json"),
+    "nan": (lambda run: _replaced(run / "summary.json", "0.99", "NaN"), "nan is no test accuracy"),
+    "null": (
+        lambda run: _replaced(run / "summary.json", "0.99", "null"),
+        "None is no test accuracy",
+    ),
     "means": (
         lambda run: _replaced(run / "summary.json", "skewness", "other"),
         "summary.json lacks statistics",
@@ -80,7 +84,7 @@ DAMAGES = {
         lambda run: _rewritten(run / "gradients.csv", lambda rows: rows[:-3]),
         "do not hold the same layers",
     ),
-    "zip": (lambda run: (run / "channels.npz").write_bytes(b"PK"), "is damaged"),
+    "zip": (lambda run: (run / "channels.npz").write_bytes(b"PK"), "damaged channels.npz"),
     "arrays": (lambda run: _without_arrays(run, "fc2/std"), "do not hold the same layers"),
     "histograms": (lambda run: _without_arrays(run, "histogram"), "of an older format"),
 }
@@ -104,6 +108,63 @@ def test_runs_that_cannot_be_used_are_named(make_run, tmp_path, capsys):
         assert reason in line
         assert f"/{name} " in page
     assert said.splitlines()[-1].startswith("1 finished run,")
+
+
+NOISE = bytes(range(128, 256)) + bytes(range(128))
+GARBLED = {
+    "noise": lambda path: path.write_bytes(NOISE),
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    # A number that was cut short is one, too.
+    "short": lambda path: path.write_bytes(path.read_bytes()[:-2]),
+    "list": lambda path: path.write_text("[1]\n"),
+    "rows": lambda path: path.write_text("epoch,layer\n2,conv1\n"),
+    "arrays": lambda path: path.write_bytes(_arrays(path)),
+}
+
+
+def _arrays(path):
+    """Of the same names and another shape, where there are some."""
+    file = io.BytesIO()
+    names = np.load(path).files if path.suffix == ".npz" else ["a"]
+    np.savez(file, **dict.fromkeys(names, np.ones(2)))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", runs.FILES)
+def test_a_garbled_file_is_named_and_its_run_left_out(name, make_run, tmp_path, capsys):
+    make_run("good", 0.7)
+    for kind, garble in GARBLED.items():
+        garble(make_run(kind, 0.99) / name)
+    folder = make_run("folder", 0.99) / name
+    folder.unlink()
+    folder.mkdir()
+    (row,) = read(analyse(tmp_path, "--figures=1,15") / "runs.csv")
+    assert row["accuracy"] == "70.00"
+    said = capsys.readouterr().out.splitlines()
+    for kind in GARBLED:
+        (line,) = (line for line in said if line.startswith("left out:") and f"/{kind} " in line)
+        assert f"/{kind} has a damaged {name} (" in line
+        assert line.endswith("): train it anew with train.run's --overwrite")
+    (line,) = (line for line in said if "/folder " in line)
+    assert line.endswith(
+        "is not finished" if name == "summary.json" else f"has no {name}: of an older format"
+    )
+    assert len(said) == len(GARBLED) + 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("0.99", "55.0"),
+        ("0.99", "true"),
+        ('"classes": 100', '"classes": "many"'),
+        ('"epochs": 2', '"epochs": 2, "steps": "x"'),
+    ],
+)
+def test_a_figure_that_is_none_is_not_drawn(old, new, make_run, tmp_path, capsys):
+    _replaced(make_run("one", 0.99) / "summary.json", old, new)
+    assert runs.read(tmp_path / "runs")[0] == []
 
 
 def test_a_diverged_run_counts_with_its_accuracy(make_run, tmp_path, capsys):

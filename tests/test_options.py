@@ -56,6 +56,11 @@ def test_text_reads_back_as_the_same_flags(tmp_path):
     assert again.deterministic
 
 
+def test_minus_zero_is_zero():
+    text = options.as_text(options.parse(["--weight_decay=-0"]))
+    assert text == options.as_text(options.parse(["--weight_decay=0"]))
+
+
 def test_flags_after_a_flagfile_win_and_flagfiles_nest(tmp_path):
     (tmp_path / "base").write_text("# shared\n--epochs=50\n--width=0.5\n")
     (tmp_path / "cell").write_text(f"--flagfile={tmp_path / 'base'}\n--width=0.25\n")
@@ -99,14 +104,23 @@ MISTAKES = [
     (["--data_dir="], "names no folder"),
     (["--data_dir=a\nb"], "cannot be printed"),
     (["--data_dir=\udcff"], "cannot be printed"),
+    (["--data_dir=a "], "'a ' ends in a space, which a flagfile does not keep"),
     (["--undefok=epoch", "--epoch=5"], "undefok=epoch is not accepted"),
     (["--flagfile="], "flagfile= is not accepted"),
+    (["-flagfile= "], "flagfile=  is not accepted"),
+    (["--flagfile", ""], "flagfile= is not accepted"),
     (["--width=1e308"], "width=1e308.*below 100"),
     (["--epochs=100000000000000000000"], "epochs=1.*whole number"),
+    ([f"--epochs={'9' * 400}"], "epochs=9*: give a whole number"),
     (["--learning_rate=1e300"], "learning_rate=1e300.*finite"),
     (["--flagfile"], "flagfile"),
     (["--seed"], "seed"),
     (["--overwrite=perhaps"], "overwrite=perhaps: give true or false"),
+    (["--nodeterministic=true"], "--nodeterministic=true: .* has no value"),
+    (["a\nb"], "'a b' is no flag"),
+    (["--epochs " + "9" * 5000], "--epochs 9{71}[.]{3} is no flag"),
+    (["--a\nb"], "--a b is no flag"),
+    (["--flagfile=a\nb"], "--flagfile=a b cannot be read"),
 ]
 
 
@@ -125,17 +139,25 @@ def test_an_export_that_needs_a_package_is_refused_without_it(monkeypatch):
 
 
 def test_a_flagfile_that_includes_itself_is_refused(tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
+    one, two = tmp_path / "a: one", tmp_path / "two"
     one.write_text(f"--flagfile={two}\n")
     two.write_text(f"--flagfile={one}\n")
-    with pytest.raises(UsageError, match="one includes itself"):
+    with pytest.raises(UsageError, match=f"the flagfile {one} includes itself"):
         options.parse([f"--flagfile={one}"])
 
 
+@pytest.mark.parametrize("line", ["--undefok=epoch", "  --flagfile=missing"])
+def test_a_line_of_a_flagfile_is_not_passed_over(line, tmp_path):
+    (tmp_path / "flags").write_text(f"{line}\n--epoch=5\n")
+    with pytest.raises(UsageError, match=rf"^{line.strip()} is not accepted here"):
+        options.parse([f"--flagfile={tmp_path / 'flags'}"])
+
+
 def test_a_flagfile_of_something_else_is_refused(tmp_path):
-    (tmp_path / "picture").write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(UsageError, match="something else than text"):
-        options.parse([f"--flagfile={tmp_path / 'picture'}"])
+    for content in (b"\xff\xd8\xff\xe0", b"--flagfile=a\0b\n"):
+        (tmp_path / "picture").write_bytes(content)
+        with pytest.raises(UsageError, match="something else than text"):
+            options.parse([f"--flagfile={tmp_path / 'picture'}"])
 
 
 @pytest.mark.parametrize(

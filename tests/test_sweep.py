@@ -270,12 +270,20 @@ def test_an_interrupted_sweep_leaves_no_run_behind(tmp_path):
     ("arguments", "expected"),
     [
         ([], "--sweep_dir is missing"),
+        (["--sweep_dir="], "--sweep_dir= names no folder"),
+        (["--sweep_dir=a\nb"], "--sweep_dir='a\\nb' has characters that cannot be printed"),
+        (["--sweep_dir=x", "--data_dir="], "--data_dir= names no folder"),
+        (["--sweep_dir=x", "--data_dir=a\n--epochs=7"], "has characters that cannot be printed"),
         (["--sweep_dir=x", "--grid=sed=1"], "sed is no flag to vary; did you mean seed?"),
         (
             ["--sweep_dir=x", "--final=seeds=1"],
             "--final=seeds=1: seeds is no flag to vary; did you mean seed?",
         ),
         (["--sweep_dir=x", "--grid=seed=1,2", "--seed=3"], "--seed is given and varies in a grid"),
+        (
+            ["--sweep_dir=x", "--grid=deterministic=true,false", "--nodeterministic"],
+            "--deterministic is given and varies in a grid",
+        ),
         (["--sweep_dir=x", "--final=seed=1"], "--final chooses by held-out images"),
         (["--sweep_dir=x", "--run_dir=y"], "--run_dir goes with train.run"),
         (["--sweep_dir=x", "--wrkers=2"], "--wrkers is no flag"),

@@ -41,6 +41,10 @@ class UsageError(Exception):
 
     status = MISTAKE
 
+    def __init__(self, sentence: str):
+        # What was given, which it names, may have line breaks.
+        super().__init__(" ".join(sentence.splitlines()))
+
 
 class InUseError(UsageError):
     """Another process works on the run, or has just finished it: no mistake, try again later."""

@@ -80,16 +80,16 @@ class Number(flags.ArgumentParser):
         except (TypeError, ValueError):
             value = math.nan
         inside = (
-            math.isfinite(value)
-            # What an int32 and a float32 can hold.
-            and abs(value) < (2**31 if self.kind is int else 3e38)
+            # What an int32 and a float32 can hold, and neither NaN nor infinity.
+            abs(value) < (2**31 if self.kind is int else 3e38)
             and (self.at_least is None or value >= self.at_least)
             and (self.above is None or value > self.above)
             and (self.below is None or value < self.below)
         )
         if not inside:
             raise ValueError(f"give {self.flag_type()}.")
-        return value
+        # Which makes 0.0 of -0.0, written in other words for the same run.
+        return value + 0
 
     def flag_type(self) -> str:
         limits = [

@@ -6,6 +6,7 @@ Imports neither Keras nor TensorFlow, so that `--help` and a mistake answer at o
 import contextlib
 import importlib.util
 import io
+import itertools
 import os
 import re
 import textwrap
@@ -30,6 +31,8 @@ PLACE_FLAGS = ("run_dir", "overwrite", "extend")
 CHECKPOINT_FLAGS = ("checkpoint_every", "keep_checkpoint")
 BESIDE = (*PLACE_FLAGS, *CHECKPOINT_FLAGS, "help")
 ENGINES = ("local", "ray")
+# Of a flag's name; none of ours is nearly as long.
+LONGEST = 80
 # In the answer to --help, for absl's own names of what a flag takes.
 KINDS = {
     "comma separated list of strings": "name,name,...",
@@ -379,28 +382,62 @@ def parse_sweep(arguments: Sequence[str]) -> tuple[flags.FlagValues, flags.FlagV
 
 
 def _parse(values: flags.FlagValues, arguments: Sequence[str]) -> flags.FlagValues:
-    for argument in arguments:
-        # What absl would pass over in silence.
-        if argument.lstrip("-").split("=")[0] == "undefok" or argument == "--flagfile=":
-            raise UsageError(f"{argument} is not accepted here (--help lists the flags).")
+    _refuse_empty_flagfile(arguments)
     warnings = io.StringIO()
     try:
         with contextlib.redirect_stderr(warnings):
-            rest = values(["train.run", *arguments])
-    except (flags.Error, UnicodeDecodeError) as error:
+            lines = values.read_flags_from_files(arguments)
+            _refuse_odd(lines)
+            rest = values(["train.run", *lines])
+    except (flags.Error, ValueError) as error:
         raise UsageError(_sentence(error, values)) from None
     if "circular flagfile" in warnings.getvalue():
-        culprit = warnings.getvalue().split(":")[-1].strip()
+        culprit = warnings.getvalue().splitlines()[0].partition("flagfile: ")[2]
         raise UsageError(f"the flagfile {culprit} includes itself: take its --flagfile line out.")
     if len(rest) > 1:
         raise UsageError(
             f"'{rest[1]}' is no flag: every argument is of the form --name=value "
             "(--help lists them)."
         )
-    for name in {"run_dir", "data_dir", "sweep_dir"} & {*values}:
-        if values[name].value is not None:
+    for name in ("run_dir", "data_dir", "sweep_dir"):
+        if name in values and values[name].value is not None:
+            _check_folder(name, values[name].value)
             values[name].value = os.path.expanduser(values[name].value)
     return values
+
+
+def _check_folder(name: str, value: str) -> None:
+    if not value.isprintable():
+        raise UsageError(f"--{name}={value!a} has characters that cannot be printed.")
+    if value == "":
+        raise UsageError(f"--{name}= names no folder: name one, or leave the flag out.")
+    if name == "data_dir" and value.endswith(" "):
+        # That of flags.txt would be another.
+        raise UsageError(
+            f"--{name}={value!a} ends in a space, which a flagfile does not keep: rename the "
+            "folder."
+        )
+
+
+def _refuse_empty_flagfile(arguments: Sequence[str]) -> None:
+    """Refuses what absl would pass over: a flagfile without a name, of an unset variable, say."""
+    in_two = ("=".join(pair) for pair in itertools.pairwise(arguments))
+    for argument in (*arguments, *in_two):
+        if re.fullmatch(r"--?flagfile=\s*", argument):
+            raise UsageError(f"{argument} is not accepted here (--help lists the flags).")
+
+
+def _refuse_odd(lines: Iterable[str]) -> None:
+    """Refuses what absl passes over or stumbles at, in flagfiles as well.
+
+    That is its way to have misspelt flags passed over, a flagfile in an indented line, and a name
+    for which its search for similar ones recurses too deeply.
+    """
+    for line in lines:
+        if line.startswith("-") and len(line.partition("=")[0]) > LONGEST:
+            raise UsageError(f"{line[:LONGEST]}... is no flag (--help lists them).")
+        if re.match(r"--?(undefok|flagfile)(=|$)", line):
+            raise UsageError(f"{line} is not accepted here (--help lists the flags).")
 
 
 def as_text(values: flags.FlagValues) -> str:
@@ -439,12 +476,6 @@ def _check_together(values: flags.FlagValues) -> None:
             f"--early_stopping_patience={values.early_stopping_patience} needs images to judge "
             "by that are not the test's: give --validation_fraction=0.1, for example."
         )
-    for name in ("run_dir", "data_dir"):
-        value = values[name].value
-        if value is not None and not value.isprintable():
-            raise UsageError(f"--{name}={value!a} has characters that cannot be printed.")
-        if value == "":
-            raise UsageError(f"--{name}= names no folder: name one, or leave the flag out.")
     if values.replicas is not None and values.strategy != "mirrored":
         raise UsageError(f"--replicas={values.replicas} goes with --strategy=mirrored.")
     check_batch_size(values.batch_size, values.replicas or 1)
@@ -484,10 +515,12 @@ def _sentence(error: Exception, values: flags.FlagValues) -> str:
     if isinstance(error, flags.UnrecognizedFlagError):
         suggestion = nearest(f"--{error.flagname}", [f"--{name}" for name in values])
         return f"--{error.flagname} is no flag (--help lists them){suggestion}"
-    if isinstance(error, UnicodeDecodeError):
+    # The latter is a flagfile named in it.
+    if isinstance(error, UnicodeDecodeError) or "embedded null" in str(error):
         return "a flagfile holds something else than text: give one flag a line, --name=value."
     if isinstance(error.__context__, OSError):
         reason = error.__context__
         return f"--flagfile={reason.filename} cannot be read ({reason.strerror}): name a text file."
     text = " ".join(str(error).removeprefix("flag ").split())
+    text = text.replace(" does not take an argument", ": a flag that begins with no has no value.")
     return re.sub(r"\('Non-boolean argument to boolean flag', .*\)", "give true or false.", text)

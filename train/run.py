@@ -32,14 +32,14 @@ def _run(arguments: Sequence[str]) -> int:
     if state is not State.NEW:
         directory.check_backend(backend.name())
     if state is State.DIVERGED:
-        reason = directory.read_json(run_directory.DIVERGED)["reason"]
+        reason = directory.diverged()["reason"]
         raise errors.DivergedError(
             f"{directory.path} holds this run, which diverged: {reason} --overwrite trains it anew."
         )
     if state is State.FINISHED:
+        report = _report(directory.summary(), directory)
         print(f"{directory.path} holds this run, finished; --overwrite trains it anew.")
-        summary = directory.read_json(run_directory.SUMMARY)
-        _report(summary, directory)
+        print(report)
         return 0
 
     # From here on Keras is needed, which takes seconds to import.
@@ -53,7 +53,7 @@ def _run(arguments: Sequence[str]) -> int:
     finally:
         # This process may go on to other runs.
         directory.release()
-    _report(summary, directory)
+    print(_report(summary, directory))
     return 0
 
 
@@ -65,33 +65,50 @@ def _path(flags: Any) -> Path:
     return Path("runs", name)
 
 
-def _report(summary: dict[str, Any], directory: RunDirectory) -> None:
-    print(
+def _report(summary: dict[str, Any], directory: RunDirectory) -> str:
+    """What a run came to, for people.
+
+    Raises:
+        UsageError: If a file that says so is damaged.
+    """
+    with directory.whole(run_directory.SUMMARY):
+        lines = _figures(summary)
+    if (directory.path / run_directory.STATISTICS).is_file():
+        with directory.whole(run_directory.STATISTICS):
+            table = _layers(directory, summary["epochs"])
+        lines.append(f"\nLayers on the test images:\n{table}")
+    lines.append(f"\nResults are in {directory.path}:")
+    for entry in sorted(directory.path.glob("[!.]*")):
+        lines.append(f"  {entry.name}{'/' if entry.is_dir() else ''}")
+    return "\n".join(lines)
+
+
+def _figures(summary: dict[str, Any]) -> list[str]:
+    """Lines of the speed and of the accuracies."""
+    lines = [
         f"\n{summary['epochs']} epochs in {summary['seconds']:.0f} s, "
-        f"{summary['images_per_second']:,.0f} images/s in training\n"
-    )
-    print(f"{'':12}{'accuracy':>10}{'cross-entropy':>15}{'loss':>10}")
+        f"{summary['images_per_second']:,.0f} images/s in training\n",
+        f"{'':12}{'accuracy':>10}{'cross-entropy':>15}{'loss':>10}",
+    ]
     for part in ("train", "validation", "test"):
         if part in summary:
             figures = [summary[part][name] for name in ("accuracy", "cross_entropy", "loss")]
             accuracy, cross_entropy, loss = ("nan" if f is None else f"{f:.4f}" for f in figures)
-            print(f"{part:12}{accuracy:>10}{cross_entropy:>15}{loss:>10}")
-    if (directory.path / run_directory.STATISTICS).is_file():
-        print(f"\nLayers on the test images:\n{_layers(directory)}")
-    print(f"\nResults are in {directory.path}:")
-    for entry in sorted(directory.path.glob("[!.]*")):
-        print(f"  {entry.name}{'/' if entry.is_dir() else ''}")
+            lines.append(f"{part:12}{accuracy:>10}{cross_entropy:>15}{loss:>10}")
+    return lines
 
 
-def _layers(directory: RunDirectory) -> str:
+def _layers(directory: RunDirectory, epochs: int) -> str:
     """The table of the layers after the last epoch."""
     # Here, since it imports Keras, which takes longer than a mistake should.
     with native_messages.suppressed():
         from keras_bnact import records, statistics
 
     layers = records.parsed(directory.read_csv(run_directory.STATISTICS))
-    last = layers[-1]["epoch"]
-    return statistics.table([layer for layer in layers if layer["epoch"] == last])
+    last = [layer for layer in layers if layer["epoch"] == epochs]
+    if not last:
+        raise ValueError(f"it lacks the layers after epoch {epochs}")
+    return statistics.table(last)
 
 
 if __name__ == "__main__":

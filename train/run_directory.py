@@ -13,7 +13,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,7 @@ FILE_ERRORS = (
     "UnknownError",
 )
 
+ANEW = "start anew with train.run's --overwrite."
 PARTIAL = ".partial-"
 DELETED_FLAGS = f"{PARTIAL}deleted-{FLAGS}"
 LOCK = ".lock"
@@ -194,6 +195,7 @@ class RunDirectory:
         with self.files():
             if not (self.path / ENVIRONMENT).is_file():
                 return
+        with self.whole(ENVIRONMENT):
             begun = self.read_json(ENVIRONMENT).get("backend", name)
         if begun != name:
             raise UsageError(
@@ -272,13 +274,41 @@ class RunDirectory:
         self.write_text(name, text.getvalue())
 
     def read_csv(self, name: str) -> list[dict[str, str]]:
-        return list(csv.DictReader(io.StringIO((self.path / name).read_text())))
+        """Reads rows.
+
+        Raises:
+            ValueError, csv.Error: If one is not whole.
+        """
+        text = (self.path / name).read_text()
+        rows = list(csv.DictReader(io.StringIO(text), strict=True))
+        if not text.endswith("\n") or any(None in (*row, *row.values()) for row in rows):
+            raise ValueError("a line is not whole")
+        return rows
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes JSON; a number that is not finite becomes null."""
         self.write_text(name, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
 
-    def read_json(self, name: str, advice: str = "start anew with train.run's --overwrite.") -> Any:
+    @contextlib.contextmanager
+    def whole(self, name: str, advice: str = ANEW) -> Iterator[None]:
+        """Makes a mistake of whatever a damaged file makes of itself in the block.
+
+        Raises:
+            UsageError: Naming the file and what to do, the advice.
+        """
+        with self.files():
+            try:
+                yield
+            except (UsageError, OSError):
+                raise
+            except Exception as error:
+                reason = " ".join(str(error).split())
+                if not isinstance(error, ValueError):
+                    # Which alone says what is wrong; a KeyError is the name of what is not there.
+                    reason = f"{type(error).__name__}: {reason}"
+                raise UsageError(f"{self.path / name} is damaged ({reason}): {advice}") from None
+
+    def read_json(self, name: str, advice: str = ANEW) -> Any:
         """Reads JSON.
 
         Args:
@@ -288,18 +318,38 @@ class RunDirectory:
         Raises:
             UsageError: If the file cannot be read, or is damaged.
         """
-        with self.files():
-            content = (self.path / name).read_bytes()
-        try:
-            return json.loads(content)
-        except ValueError as error:
-            raise UsageError(f"{self.path / name} is damaged ({error}): {advice}") from None
+        with self.whole(name, advice):
+            return json.loads((self.path / name).read_bytes())
+
+    def summary(self) -> dict[str, Any]:
+        """What a finished run came to.
+
+        Raises:
+            UsageError: If it cannot be read, or has no accuracy.
+        """
+        with self.whole(SUMMARY):
+            summary = self.read_json(SUMMARY)
+            check_accuracies(summary)
+            return summary
+
+    def diverged(self) -> dict[str, Any] | None:
+        """Where the run's loss was no longer finite, and what is said of it; None where it is.
+
+        Raises:
+            UsageError: If that cannot be read.
+        """
+        if not (self.path / DIVERGED).is_file():
+            return None
+        with self.whole(DIVERGED):
+            found = self.read_json(DIVERGED)
+            if type(found["epoch"]) is not int or not isinstance(found["reason"], str):
+                raise ValueError("it does not say at which epoch and why")
+            return found
 
     def diverged_at(self) -> int | None:
         """The epoch, from 1, at which the run's loss was no longer finite; None where it is."""
-        if not (self.path / DIVERGED).is_file():
-            return None
-        return self.read_json(DIVERGED)["epoch"]
+        found = self.diverged()
+        return None if found is None else found["epoch"]
 
     def _locked(self) -> bool:
         try:
@@ -319,7 +369,11 @@ class RunDirectory:
 
     def _refuse_other_flags(self) -> bool:
         """Refuses another run's flags; returns whether these are of the run, extended."""
-        old = flag_text.parsed((self.path / FLAGS).read_text())
+        with self.whole(FLAGS):
+            text = (self.path / FLAGS).read_bytes().decode()
+            if text != self.flags_text and not text.endswith("\n"):
+                raise ValueError("its last line is not whole")
+        old = flag_text.parsed(text)
         new = flag_text.parsed(self.flags_text)
         extended = self.extend and _refuse_other_schedule(self.path, old, new)
         names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
@@ -346,6 +400,19 @@ class RunDirectory:
                 f"--extend: {self.path} has no {CHECKPOINT} to go on from, which "
                 "--nokeep_checkpoint deletes; train the run anew, in another folder."
             )
+
+
+def check_accuracies(summary: Mapping[str, Any]) -> None:
+    """Refuses what is no accuracy, as of a damaged `summary.json`.
+
+    Raises:
+        ValueError: Where there is none on the test images, or one is none.
+        KeyError, TypeError, AttributeError: Where the summary is of another shape.
+    """
+    for part in ("test", *({"validation"} & summary.keys())):
+        accuracy = summary[part]["accuracy"]
+        if type(accuracy) not in (int, float) or not 0.0 <= accuracy <= 1.0:
+            raise ValueError(f"{accuracy!r} is no {part} accuracy")
 
 
 def _refuse_other_schedule(path: Path, old: dict[str, str], new: dict[str, str]) -> bool:

@@ -1,6 +1,7 @@
 """Trains every combination of some flags' values: `python -m train.sweep --help`."""
 
 import concurrent.futures
+import csv
 import os
 import sys
 import time
@@ -153,6 +154,11 @@ def _is_to_run(run: Run, directory: RunDirectory) -> bool:
         return True
     if state is not State.NEW:
         directory.check_backend(backend.name())
+    # What is damaged shows now, not after the other runs.
+    if state is State.FINISHED:
+        directory.summary()
+    if state is State.DIVERGED:
+        directory.diverged()
     return not state.is_over
 
 
@@ -291,7 +297,8 @@ def _epochs(directory: RunDirectory) -> int:
     """Epochs that the run has finished."""
     try:
         return len(directory.read_csv(run_directory.HISTORY))
-    except OSError:
+    except (OSError, ValueError, csv.Error):
+        # The run writes a damaged one anew.
         return 0
 
 

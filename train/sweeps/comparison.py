@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from train import run_directory
-from train.errors import UsageError
 from train.run_directory import RunDirectory
 from train.sweeps.grid import Run
 
@@ -41,7 +40,11 @@ def settings(run: Run) -> dict[str, str]:
 
 
 def compare(runs: Sequence[Run], directories: Mapping[Run, RunDirectory]) -> list[Row]:
-    """A row for each combination of what varies but for the seed."""
+    """A row for each combination of what varies but for the seed.
+
+    Raises:
+        UsageError: If what a run came to is damaged.
+    """
     groups: dict[tuple, list[Run]] = {}
     for run in runs:
         groups.setdefault(tuple(settings(run).items()), []).append(run)
@@ -150,10 +153,8 @@ def verdict(rows: Sequence[Row]) -> str:
 
 
 def _summary(directory: RunDirectory) -> Any:
-    try:
-        return directory.read_json(run_directory.SUMMARY)
-    except UsageError:
-        return None
+    finished = (directory.path / run_directory.SUMMARY).is_file()
+    return directory.summary() if finished else None
 
 
 def _mean_and_std(accuracies: Sequence[float]) -> tuple[float | None, float | None]:

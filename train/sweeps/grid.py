@@ -5,6 +5,8 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from absl.flags import ArgumentParser
+
 from train import flag_text, options
 from train.errors import UsageError, nearest
 from train.flag_types import Epochs
@@ -60,8 +62,10 @@ def parse(grids: Sequence[str], flag: str = "--grid") -> dict[str, list[str]]:
                     f"{flag}={grid}: the commas of {name} cannot be told from those between "
                     "values; make a sweep for each value."
                 )
-        if len(set(chosen)) < len(chosen):
-            raise UsageError(f"{flag}={grid} has a value twice: name each once.")
+            if len({_meaning(flags[name].parser, value) for value in chosen}) < len(chosen):
+                raise UsageError(f"{flag}={grid} has a value twice: name each once.")
+        if not text.isprintable():
+            raise UsageError(f"{flag}={grid!a} has characters that cannot be printed.")
         odd = sorted(ODD & set(text))
         if odd:
             raise UsageError(
@@ -71,6 +75,14 @@ def parse(grids: Sequence[str], flag: str = "--grid") -> dict[str, list[str]]:
         values[key] = chosen
     _check_once(values)
     return values
+
+
+def _meaning(parser: ArgumentParser, text: str) -> Any:
+    """What a value stands for: 0.1 and 1e-1 are one; the text of one that is refused later."""
+    try:
+        return parser.parse(text)
+    except ValueError:
+        return text
 
 
 def _check_once(keys: Iterable[str]) -> None:
@@ -92,7 +104,9 @@ def check_not_given(arguments: Sequence[str], grids: Mapping[str, Sequence[str]]
     Raises:
         UsageError: Naming the flag.
     """
-    given = {argument.lstrip("-").split("=")[0] for argument in arguments}
+    words = {argument.lstrip("-").split("=")[0] for argument in arguments}
+    # --nodeterministic gives a flag, too.
+    given = words | {word.removeprefix("no") for word in words}
     for name in (name for key in grids for name in key.split(TOGETHER)):
         if name in given:
             raise UsageError(f"--{name} is given and varies in a grid: take one of them out.")
