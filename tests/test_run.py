@@ -334,6 +334,8 @@ import json, os, signal, sys
 from train import options, run
 from train.run_directory import RunDirectory
 
+# A process that a shell has started in the background ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 *flags, place = sys.argv[1:]
 statuses = []
 
