@@ -1,7 +1,6 @@
 """Draws the paper's figures and tables: `python -m analysis.run --help`."""
 
 import argparse
-import csv
 import importlib.util
 import io
 import sys
@@ -9,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from train.csv_text import csv_text
 from train.errors import UsageError, file_errors, run_command
 from train.native_messages import suppressed
 
@@ -108,7 +108,8 @@ def _drawn(figure: Any, runs: Any) -> tuple[Any, dict[str, bytes | None]]:
     png, svg = io.BytesIO(), io.BytesIO()
     drawing.figure.savefig(png, format="png")
     drawing.figure.savefig(svg, format="svg", metadata={"Date": None})
-    numbers = drawing.numbers.to_csv(index=False, lineterminator="\n").encode()
+    numbers = drawing.numbers.astype(object).where(drawing.numbers.notna(), None)
+    numbers = csv_text([*numbers], numbers.to_numpy()).encode()
     width = drawing.figure.get_figwidth()
     item = Item(figure, stem, svg.getvalue(), width, drawing.settings, drawing.missing)
     contents = (png.getvalue(), svg.getvalue(), numbers)
@@ -126,18 +127,14 @@ def _tables_and_page(
     for name, table in entries.items():
         shown = [entry.cells() for entry in table]
         files[f"{page.stem(name)}.md"] = tables.markdown(tables.HEADINGS, shown).encode()
-        files[f"{page.stem(name)}.csv"] = _csv(tables.CSV_HEADINGS, tables.with_all_digits(table))
+        files[f"{page.stem(name)}.csv"] = csv_text(
+            tables.CSV_HEADINGS, tables.with_all_digits(table)
+        ).encode()
     every_run = overview.overview(runs)
     files["runs.md"] = tables.markdown(*every_run).encode()
-    files["runs.csv"] = _csv(*every_run)
+    files["runs.csv"] = csv_text(*every_run).encode()
     html = page.render(folder, runs, problems, items, entries, every_run)
     return files | {"index.html": html.encode()}
-
-
-def _csv(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([headings, *rows])
-    return text.getvalue().encode()
 
 
 def _write(files: Mapping[str, bytes | None], folder: Path) -> None:

@@ -235,6 +235,12 @@ def _check_channels(path: Path, layers: pd.Index) -> None:
     for layer in layers:
         if not {f"{layer}/{of}_histogram/counts" for of in ("activation", "output")} <= there:
             raise ValueError(f"channels.npz lacks histograms of {layer}: of an older format")
+    for of in ("activation", "output"):
+        ending = f"/{of}_channel_histograms/channels"
+        shown = [name.removesuffix(ending) for name in there if name.endswith(ending)]
+        # Of a network of few layers, none.
+        if len(shown) > 1 or not {*shown} <= {*layers}:
+            raise ValueError(f"channels.npz holds histograms of the channels of {', '.join(shown)}")
     with np.load(path) as file:
         for key in (name.removesuffix("/counts") for name in there if name.endswith("/counts")):
             edges, counts = file[f"{key}/edges"], file[f"{key}/counts"]

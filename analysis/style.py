@@ -30,6 +30,8 @@ matplotlib.rcParams.update(
         "lines.markersize": 5,
         "savefig.dpi": 160,
         "svg.hashsalt": "keras_bnact",
+        # Names and flags are text, also where they hold a dollar sign.
+        "text.parse_math": False,
     }
 )
 

@@ -1,6 +1,7 @@
 """The paper's tables, its values and ours side by side."""
 
 import dataclasses
+import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -93,9 +94,13 @@ def tables(runs: Runs) -> dict[str, list[Entry]]:
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
+    """A table in Markdown, with cells as they are, whatever they hold."""
     lines = [headings, ["---"] * len(headings), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return html.escape(text, quote=False).replace("|", r"\|")
 
 
 def with_all_digits(entries: Sequence[Entry]) -> list[list[Any]]:

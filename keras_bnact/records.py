@@ -98,7 +98,8 @@ class Results(ByName[Layer]):
         size = (3.4 * len(self.PLOTTED) + 1.2, 0.8 + 0.28 * len(records))
         figure = figure_module.Figure(figsize=size, layout="constrained")
         panels = figure.subplots(1, len(self.PLOTTED), sharey=True, squeeze=False)[0]
-        names = [record["layer"] for record in records]
+        # Between two dollar signs Matplotlib would read mathematics.
+        names = [record["layer"].replace("$", r"\$") for record in records]
         for axes, name in zip(panels, self.PLOTTED, strict=True):
             axes.barh(names, [record[name] for record in records], color="#0072B2", height=0.7)
             axes.set_title(name.replace("_", " "), fontsize=10)

@@ -10,6 +10,8 @@ import pandas as pd
 from analysis import commands, style
 from analysis.experiments import Experiment, Runs, Setting
 from analysis.figures import Drawing, Figure, with_runs
+from analysis.runs import Run
+from train.errors import UsageError
 
 
 def _channels_of_a_layer(runs: Runs) -> Drawing:
@@ -18,12 +20,12 @@ def _channels_of_a_layer(runs: Runs) -> Drawing:
     grid = drawn.add_gridspec(2 * len(found), 7)
     numbers = []
     for number, (experiment, setting) in enumerate(found.items()):
-        channels = setting.runs[0].channels
-        layer = _layer_shown(channels, "activation")
+        run = setting.runs[0]
+        channels, layer = run.channels, _layer_shown(run, "activation")
         whole = drawn.add_subplot(grid[2 * number : 2 * number + 2, :2])
         key = f"{layer}/activation_histogram"
         numbers.append(_bars(whole, channels, key, 0, experiment, layer))
-        seed = setting.runs[0].flags["seed"]
+        seed = run.flags["seed"]
         whole.set_title(f"{experiment.label}: {layer}, seed {seed}")
         whole.set(xlabel="Activation", ylabel="Share")
         key = f"{layer}/activation_channel_histograms"
@@ -47,8 +49,9 @@ def _output_of_a_block(runs: Runs) -> Drawing:
     )
     numbers = []
     for line, (experiment, setting) in zip(axes, found.items(), strict=True):
-        channels, seed = setting.runs[0].channels, setting.runs[0].flags["seed"]
-        key = f"{_layer_shown(channels, 'output')}/output_channel_histograms"
+        run = setting.runs[0]
+        channels, seed = run.channels, run.flags["seed"]
+        key = f"{_layer_shown(run, 'output')}/output_channel_histograms"
         for i, axis in enumerate(line):
             channel = channels[f"{key}/channels"][i]
             name = f"channel {channel}"
@@ -61,11 +64,16 @@ def _output_of_a_block(runs: Runs) -> Drawing:
     return Drawing(drawn, pd.concat(numbers), _shown(found), missing)
 
 
-def _layer_shown(channels: Mapping[str, np.ndarray], of: str) -> str:
+def _layer_shown(run: Run, of: str) -> str:
     """The layer of which a run keeps the histograms of channels: the one that the paper shows."""
     ending = f"/{of}_channel_histograms/channels"
-    (layer,) = (key.removesuffix(ending) for key in channels if key.endswith(ending))
-    return layer
+    for key in run.channels:
+        if key.endswith(ending):
+            return key.removesuffix(ending)
+    raise UsageError(
+        f"{run.path}/channels.npz is damaged (it lacks histograms of channels): "
+        "start anew with train.run's --overwrite, or move that run away."
+    )
 
 
 def _shown(found: dict[Experiment, Setting]) -> list[Setting]:

@@ -1,6 +1,5 @@
 """The table of a sweep: what its runs came to, over seeds."""
 
-import csv
 import dataclasses
 import io
 import os
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from train import run_directory
+from train.csv_text import csv_text
 from train.run_directory import RunDirectory
 from train.sweeps.grid import Run
 
@@ -95,20 +95,19 @@ def _by_accuracy(rows: Sequence[Row]) -> tuple[list[Row], str]:
 
 def write(rows: Sequence[Row], folder: Path) -> None:
     """Writes `table.csv`: settings, runs, and of each accuracy mean and standard deviation."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     parts = list(rows[0].accuracies)
     columns = [f"{part}_accuracy_{what}" for part in parts for what in ("mean", "std")]
-    writer.writerow([*rows[0].settings, "runs", "finished", "diverged", *columns])
+    headings = [*rows[0].settings, "runs", "finished", "diverged", *columns]
+    written = []
     for row in rows:
         figures = [figure for part in parts for figure in _mean_and_std(row.accuracies[part])]
         finished = len(row.accuracies["test"])
         counts = (row.runs, finished, len(row.diverged))
-        writer.writerow([*row.settings.values(), *counts, *figures])
+        written.append([*row.settings.values(), *counts, *figures])
     folder.mkdir(parents=True, exist_ok=True)
     # Two sweeps may write at a time.
     partial = folder / f"{run_directory.PARTIAL}{os.getpid()}-{TABLE}"
-    partial.write_text(text.getvalue())
+    partial.write_text(csv_text(headings, written))
     partial.rename(folder / TABLE)
 
 
