@@ -60,6 +60,14 @@ class Backend(abc.ABC):
             is the first alone.
         """
 
+    def traced_once(self, function: Callable) -> Callable:
+        """The function, of tensors and Python values alone, for use within a program.
+
+        Where programs are graphs, one that is called for many layers is traced and optimized once
+        for each shape, and not for each layer.
+        """
+        return function
+
     @abc.abstractmethod
     def channel_sums(
         self, terms: Callable, x: Any, vectors: tuple[Any, ...], largest_batch: Any

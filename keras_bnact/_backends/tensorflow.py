@@ -1,6 +1,7 @@
 """Programs on TensorFlow."""
 
 import contextlib
+import functools
 import math
 import weakref
 from collections.abc import Callable, Iterator
@@ -80,6 +81,9 @@ class TensorFlow(Backend):
 
         return run
 
+    def traced_once(self, function: Callable) -> Callable:
+        return _function(function)
+
     def channel_sums(
         self, terms: Callable, x: Any, vectors: tuple[Any, ...], largest_batch: Any
     ) -> tuple[Any, Any, Any]:
@@ -122,6 +126,12 @@ class TensorFlow(Backend):
 
     def sum_over_replicas(self, x: Any) -> Any:
         return sum_over_replicas(x)
+
+
+@functools.cache
+def _function(function: Callable) -> Callable:
+    """One that stays a function in the graphs that call it."""
+    return tf.function(function, autograph=False, experimental_attributes={"_noinline": True})
 
 
 def sum_over_replicas(x: Any) -> Any:

@@ -204,8 +204,8 @@ class _Program:
         def step(batch, spans, largest_batch):
             results, counts = [], {}
             for site, layer in zip(sites(batch), self.layers, strict=True):
-                elements = Elements(site)
-                results.append(elements.sums(largest_batch))
+                elements = Elements(site, largest_batch)
+                results.append(elements.sums)
                 for histogram in layer.histograms:
                     number = len(counts)
                     counts[f"counts {number}"] = elements.counts(

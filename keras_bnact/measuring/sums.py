@@ -65,77 +65,96 @@ class Elements:
 
     Args:
         site: The activation.
+        largest_batch: Examples of a full batch.
+
+    Attributes:
+        sums: What `moments` takes, and the channels' slope and offset as `affine`.
     """
 
-    def __init__(self, site: Site):
-        x = ops.moveaxis(site.outputs, cast(int, site.channel_axis), -1)
-        self.slope, self.offset = affine(site.normalization, x.shape[-1])
-        self.middle = statistics.middle(site.bounds)
+    def __init__(self, site: Site, largest_batch: Any):
+        self.x = ops.moveaxis(site.outputs, cast(int, site.channel_axis), -1)
+        self.valid = None if site.mask is None else _valid(site, self.x)
+        self.affine = affine(site.normalization, self.x.shape[-1])
+        middle = statistics.middle(site.bounds)
         # Else the absolute values of the activation are those of the block's output.
-        self.output_apart = site.normalization is not None or self.middle != 0.0
-        if site.mask is None:
-            self.x, self.padding = x, None
-            self.shift, self.scale, *_ = _standardisation(x[:FIRST], None)
-            return
-        valid = _valid(site, x)
-        self.shift, self.scale, *self.extremes = _standardisation(x, valid)
-        number = ops.size(x) // x.shape[-1]
-        shares = ops.cast(number, "float64") / ops.cast(ops.size(valid), "float64")
-        self.padding = ops.sum(ops.cast(ops.logical_not(valid), "float64")) * shares
-        # One of the activation's own numbers, so that it need not be made a wider one.
-        filling = ops.cast(self.shift, x.dtype)
-        self.shift = ops.cast(filling, self.shift.dtype)
-        self.x = ops.where(valid, x, filling)
-
-    def _outputs(self, x: Any) -> Any:
-        return self.slope * ops.cast(x, "float64") + self.offset
-
-    def sums(self, largest_batch: Any) -> dict[str, Any]:
-        """What `moments` takes."""
-        vectors: tuple[Any, ...] = (self.shift, self.scale)
-        if self.output_apart:
-            line = self.slope / ops.cast(self.scale, "float64"), self._outputs(self.shift)
-            vectors += tuple(ops.cast(vector, self.shift.dtype) for vector in line)
-        if self.middle != 0.0:
-            vectors += (ops.full_like(self.shift, self.middle),)
-        sums, minimum, maximum = _backends.current().channel_sums(
-            _terms, self.x, vectors, largest_batch
+        output_apart = site.normalization is not None or middle != 0.0
+        of_shape = _backends.current().traced_once(_sums)
+        self.sums: dict[str, Any] = of_shape(
+            self.x, self.valid, self.affine, middle, output_apart, largest_batch
         )
-        if not self.output_apart:
-            sums = ops.concatenate([sums, sums[-1:]])
-        count = ops.ones_like(sums[:1])
-        for length in ops.shape(self.x)[:-1]:
-            count = count * ops.cast(length, "float64")
-        sums = ops.concatenate([count, sums])
-        if self.padding is not None:
-            minimum, maximum = self.extremes
-            zero = ops.zeros_like(self.shift)
-            # Those of an element at the shift, as they are summed.
-            output = vectors[3] if self.output_apart else self.shift
-            one = ops.stack(
-                [zero + 1.0, zero, zero, zero, abs(self.shift - self.middle), abs(output)]
-            )
-            sums = sums - self.padding * ops.cast(one, "float64")
-        return {
-            "sums": sums,
-            "minimum": minimum,
-            "maximum": maximum,
-            "shift": self.shift,
-            "scale": self.scale,
-            "affine": ops.stack([self.slope, self.offset]),
-        }
 
     def counts(self, histogram: Histogram, low: Any, high: Any) -> Any:
         """How many elements are in each bin of each row of a histogram."""
 
         def count(x):
-            return histogram.count(x, self._outputs(x), low, high)
+            return histogram.count(x, _outputs(self.affine, x), low, high)
 
-        counts = count(self.x)
-        if self.padding is not None:
-            padding = count(self.shift[None]) * ops.cast(self.padding, counts.dtype)
-            counts = counts - padding
-        return counts
+        if self.valid is None:
+            return count(self.x)
+        filling = ops.cast(self.sums["shift"], self.x.dtype)
+        counts = count(ops.where(self.valid, self.x, filling))
+        padding = _padding(self.x, self.valid)
+        return counts - count(self.sums["shift"][None]) * ops.cast(padding, counts.dtype)
+
+
+def _sums(
+    x: Any,
+    valid: Any,
+    affine: tuple[Any, Any],
+    middle: float,
+    output_apart: bool,
+    largest_batch: Any,
+) -> dict[str, Any]:
+    """`Elements.sums` of an activation with the channels last, and where it is no padding."""
+    if valid is None:
+        shift, scale, *_ = _standardisation(x[:FIRST], None)
+    else:
+        shift, scale, *extremes = _standardisation(x, valid)
+        # One of the activation's own numbers, so that it need not be made a wider one.
+        filling = ops.cast(shift, x.dtype)
+        shift = ops.cast(filling, shift.dtype)
+        padding = _padding(x, valid)
+        x = ops.where(valid, x, filling)
+    vectors: tuple[Any, ...] = (shift, scale)
+    if output_apart:
+        line = affine[0] / ops.cast(scale, "float64"), _outputs(affine, shift)
+        vectors += tuple(ops.cast(vector, shift.dtype) for vector in line)
+    if middle != 0.0:
+        vectors += (ops.full_like(shift, middle),)
+    sums, minimum, maximum = _backends.current().channel_sums(_terms, x, vectors, largest_batch)
+    if not output_apart:
+        sums = ops.concatenate([sums, sums[-1:]])
+    count = ops.ones_like(sums[:1])
+    for length in ops.shape(x)[:-1]:
+        count = count * ops.cast(length, "float64")
+    sums = ops.concatenate([count, sums])
+    if valid is not None:
+        minimum, maximum = extremes
+        zero = ops.zeros_like(shift)
+        # Those of an element at the shift, as they are summed.
+        output = vectors[3] if output_apart else shift
+        one = ops.stack([zero + 1.0, zero, zero, zero, abs(shift - middle), abs(output)])
+        sums = sums - padding * ops.cast(one, "float64")
+    return {
+        "sums": sums,
+        "minimum": minimum,
+        "maximum": maximum,
+        "shift": shift,
+        "scale": scale,
+        "affine": ops.stack(affine),
+    }
+
+
+def _outputs(affine: tuple[Any, Any], x: Any) -> Any:
+    slope, offset = affine
+    return slope * ops.cast(x, "float64") + offset
+
+
+def _padding(x: Any, valid: Any) -> Any:
+    """How many elements of a channel are padding."""
+    number = ops.size(x) // x.shape[-1]
+    shares = ops.cast(number, "float64") / ops.cast(ops.size(valid), "float64")
+    return ops.sum(ops.cast(ops.logical_not(valid), "float64")) * shares
 
 
 def _valid(site: Site, x: Any) -> Any:
