@@ -126,6 +126,7 @@ MAY_IMPORT = {
         "analysis",
         "keras_bnact.activations",
         "keras_bnact.statistics",
+        "train.csv_text",
         "train.errors",
         "train.flag_text",
         "train.native_messages",
