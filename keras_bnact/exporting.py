@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import os
 import re
+import shutil
 import sys
 import tempfile
 import warnings
@@ -194,6 +195,9 @@ def _write_saved_model(model: keras.Model, path: Path) -> None:
     archive.track(model)
     archive.add_endpoint("serve", serve, input_signature=[specs])
     archive.write_out(os.fspath(path), verbose=False)
+    # TensorFlow's, which it leaves behind without a word where the disk fails to delete them.
+    for leftover in (path / "variables").glob("*_temp"):
+        shutil.rmtree(leftover)
 
 
 def _float32(output: Any) -> Any:

@@ -417,3 +417,19 @@ def test_models_that_cannot_be_served_are_refused(tmp_path):
         with pytest.raises(ValueError, match=message):
             export(model, tmp_path / "saved_model")
     assert not (tmp_path / "saved_model").exists()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a SavedModel is TensorFlow's")
+def test_what_tensorflow_fails_to_delete_is_deleted(tmp_path, monkeypatch):
+    write_out = keras.export.ExportArchive.write_out
+
+    def leaving(archive, path, **keywords):
+        write_out(archive, path, **keywords)
+        leftover = tmp_path / "model" / "variables" / "variables_temp"
+        leftover.mkdir()
+        (leftover / "part-00000-of-00001.index").touch()
+
+    monkeypatch.setattr(keras.export.ExportArchive, "write_out", leaving)
+    export(keras.Sequential([keras.Input((3,)), layers.Dense(2)]), tmp_path / "model")
+    names = {path.name for path in (tmp_path / "model" / "variables").iterdir()}
+    assert names == {"variables.index", "variables.data-00000-of-00001"}
