@@ -192,19 +192,25 @@ def _standardisation(x: Any, valid: Any) -> tuple[Any, Any, Any, Any]:
     x = ops.cast(x, "float64")
     axes = tuple(range(len(x.shape) - 1))
     if valid is None:
-        low, high, mean = ops.min(x, axes), ops.max(x, axes), ops.mean(x, axes)
+        low, high, mean = ops.min(x, axes), ops.max(x, axes), _mean(x, axes)
     else:
         infinity = ops.full_like(x, np.inf)
         low = ops.min(ops.where(valid, x, infinity), axes)
         high = ops.max(ops.where(valid, x, -infinity), axes)
-        share = ops.mean(ops.broadcast_to(ops.cast(valid, "float64"), ops.shape(x)), axes)
-        mean = ops.mean(ops.where(valid, x, ops.zeros_like(x)), axes)
+        share = _mean(ops.broadcast_to(ops.cast(valid, "float64"), ops.shape(x)), axes)
+        mean = _mean(ops.where(valid, x, ops.zeros_like(x)), axes)
         mean = mean / ops.where(share > 0.0, share, ops.ones_like(share))
     spread = high - low
     usable = ops.logical_and(ops.isfinite(spread), spread > 0.0)
     power = -ops.floor(ops.log2(ops.where(usable, spread, ops.ones_like(spread))))
     scale = ops.clip(ops.power(2.0, power), 1.0 / LARGEST_SCALE, LARGEST_SCALE)
     return ops.cast(mean, dtype), ops.cast(scale, dtype), low, high
+
+
+def _mean(x: Any, axes: tuple[int, ...]) -> Any:
+    """Of float64, which Keras' own takes in float32 on PyTorch."""
+    total = ops.sum(x, axes)
+    return total / (ops.cast(ops.size(x), "float64") / ops.cast(ops.size(total), "float64"))
 
 
 def moments(result: dict[str, np.ndarray]) -> ChannelMoments:
