@@ -4,6 +4,7 @@ Powers are summed of the activation less what its channel's first examples have 
 about their range: raw powers cancel in float32 where a channel saturates.
 """
 
+import functools
 from typing import Any, cast
 
 import numpy as np
@@ -91,10 +92,15 @@ class Elements:
 
         if self.valid is None:
             return count(self.x)
-        filling = ops.cast(self.sums["shift"], self.x.dtype)
-        counts = count(ops.where(self.valid, self.x, filling))
-        padding = _padding(self.x, self.valid)
+        x, padding = self._filled
+        counts = count(x)
         return counts - count(self.sums["shift"][None]) * ops.cast(padding, counts.dtype)
+
+    @functools.cached_property
+    def _filled(self) -> tuple[Any, Any]:
+        """The activation with its channels' shifts for padding, and how much of that there is."""
+        filling = ops.cast(self.sums["shift"], self.x.dtype)
+        return ops.where(self.valid, self.x, filling), _padding(self.x, self.valid)
 
 
 def _sums(
