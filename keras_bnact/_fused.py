@@ -78,8 +78,9 @@ def synchronized_batch_normalization(
     """
     axes = list(range(inputs.shape.rank - 1))
     x = tf.cast(inputs, tf.float32)
-    count = sum_over_replicas(tf.cast(tf.size(x) // x.shape[-1], tf.float32))
-    mean = sum_over_replicas(tf.reduce_sum(x, axes)) / count
+    count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+    count, total = sum_over_replicas((count, tf.reduce_sum(x, axes)))
+    mean = total / count
     variance = sum_over_replicas(tf.reduce_sum(tf.square(x - mean), axes)) / count
     outputs = tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
     return tf.cast(outputs, inputs.dtype), mean, variance

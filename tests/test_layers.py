@@ -245,6 +245,36 @@ def test_synchronized_replicas_normalize_as_one_device(mean, rng, two_replicas):
             assert_close(replica, value, 1e-6)
 
 
+def test_second_derivatives_of_synchronized_replicas(rng, two_replicas):
+    # As of a gradient penalty.
+    inputs, weights = rng.normal(0, 1, (2, 8, 3)).astype("float32")
+
+    def second(layer, rows, weights):
+        with tf.GradientTape() as outer:
+            outer.watch(rows)
+            with tf.GradientTape() as inner:
+                inner.watch(rows)
+                loss = tf.reduce_sum(layer(rows, training=True) ** 3 * weights)
+            first = inner.gradient(loss, rows)
+            penalty = tf.reduce_sum(first**2)
+        return outer.gradient(penalty, rows)
+
+    def share(array):
+        return two_replicas.experimental_distribute_values_from_function(
+            lambda context: tf.constant(np.split(array, [5])[context.replica_id_in_sync_group])
+        )
+
+    with two_replicas.scope():
+        synchronized = BatchNormalization(synchronized=True)
+        synchronized.build(inputs.shape)
+    step = tf.function(lambda rows, weights: second(synchronized, rows, weights))
+    parts = two_replicas.run(step, [share(inputs), share(weights)])
+    single = BatchNormalization()
+    single.build(inputs.shape)
+    expected = second(single, tf.constant(inputs), weights)
+    assert_close(np.concatenate(two_replicas.experimental_local_results(parts)), expected, 1e-5)
+
+
 def test_moving_variance_is_the_biased_one_also_for_tiny_batches():
     block = BatchNormalization(momentum=0.0)
     block(np.array([[1.0], [3.0]], "float32"), training=True)

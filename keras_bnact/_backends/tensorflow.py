@@ -135,9 +135,18 @@ def _function(function: Callable) -> Callable:
 
 
 def sum_over_replicas(x: Any) -> Any:
-    """The sum of what all replicas of `tf.distribute` hold as `x`; `x` itself without any."""
+    """The sums of what all replicas of `tf.distribute` hold as `x`; `x` itself without any."""
     replica = tf.distribute.get_replica_context()
-    return x if replica is None else replica.all_reduce(tf.distribute.ReduceOp.SUM, x)
+    return x if replica is None else tf.nest.pack_sequence_as(x, _all_sums(*tf.nest.flatten(x)))
+
+
+@tf.custom_gradient
+def _all_sums(*values: Any) -> tuple[Any, Callable]:
+    replica = tf.distribute.get_replica_context()
+    # `all_reduce` has this gradient too, and to find what it is of looks back through the graphs
+    # of the other replicas, in a time that grows with their square. It stops at `stop_gradient`.
+    sums = replica.all_reduce(tf.distribute.ReduceOp.SUM, list(map(tf.stop_gradient, values)))
+    return sums, _all_sums
 
 
 def _state(model: Any) -> list[Any]:
