@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.differences import hyper_parameter_differences, scale_differences
 from analysis.experiments import CLASSES, DATASETS, Runs, Setting
 from analysis.figures import Figure
-from analysis.tables import COLUMNS, HEADINGS, SEARCHED, TITLES, Entry
+from analysis.tables import COLUMNS, HEADINGS, SEARCHED, TITLES, Entry, notes
 
 # Inches; a wider figure has panels side by side, too small to be read on a narrow screen.
 SINGLE_PANEL = 7.0
@@ -121,6 +121,7 @@ def _table(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
         "headings": shown,
         "names": len(columns),
         "sections": [(", ".join(names), rows[shown].to_numpy()) for names, rows in sections],
+        "notes": notes(name),
         "flags": list(dict.fromkeys(map(_flags, settings))),
         "scale_differences": scale_differences(settings),
         # The hyper-parameters are what these tables are of.

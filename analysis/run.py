@@ -126,7 +126,8 @@ def _tables_and_page(
     entries = tables.tables(runs)
     for name, table in entries.items():
         shown = [entry.cells() for entry in table]
-        files[f"{page.stem(name)}.md"] = tables.markdown(tables.HEADINGS, shown).encode()
+        below = "".join(f"\n{note}\n" for note in tables.notes(name))
+        files[f"{page.stem(name)}.md"] = (tables.markdown(tables.HEADINGS, shown) + below).encode()
         files[f"{page.stem(name)}.csv"] = csv_text(
             tables.CSV_HEADINGS, tables.with_all_digits(table)
         ).encode()

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import commands, published
-from analysis.experiments import ACTIVATIONS, ORDERS, Experiment, Runs, Setting
+from analysis.experiments import ACTIVATIONS, DATASETS, ORDERS, Experiment, Runs, Setting
 from analysis.welch import difference_of_means, mean_and_std
 
 TITLES = {
@@ -91,6 +91,40 @@ def tables(runs: Runs) -> dict[str, list[Entry]]:
     for row in published.numbers():
         found[row["table"]].append(_entry(row, runs))
     return found
+
+
+def notes(name: str) -> list[str]:
+    """Sentences to stand below a table: what the paper's numbers of it leave open."""
+    found = [
+        f"{given} is {' and '.join(f'{text} in {_place(table)}' for table, text in values)}."
+        for given, values in _given_twice().items()
+        if name in dict(values)
+    ]
+    rows = [row for row in published.numbers() if row["table"] == name]
+    if name not in SEARCHED and any(row["dataset"] == "imagenet2012" for row in rows):
+        found.append(
+            "The paper stopped its runs on ImageNet early (A.1) and does not say by what; the "
+            "flagfiles train all epochs."
+        )
+    return found
+
+
+def _given_twice() -> dict[str, list[tuple[str, str]]]:
+    """By what it is of, a quantity for which the paper has two numbers: each table's."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in published.numbers():
+        experiment = Experiment(row["order"], row["model"], row["activation"], row["dataset"])
+        if experiment.order in ORDERS and row["table"] not in SEARCHED:
+            of = f"The {row['quantity'].replace('_', ' ')} of {experiment.name}"
+            where = f"{of} on {DATASETS[experiment.dataset]}"
+            found.setdefault(where, []).append((row["table"], row["value"]))
+    return {
+        given: values for given, values in found.items() if len({float(v) for _, v in values}) > 1
+    }
+
+
+def _place(table: str) -> str:
+    return "the text" if table == "text" else f"table {table}"
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -294,13 +294,14 @@ def test_tiny_imagenet_from_its_folder(tiny_folder):
     (tiny_folder / "elsewhere").rename(tiny_folder / "tiny-imagenet-200")
 
 
-def test_tiny_imagenet_from_its_archive(tiny_folder, tmp_path):
+def test_tiny_imagenet_from_its_archive(tiny_folder, tmp_path, capsys):
     root = tiny_folder / "tiny-imagenet-200"
     with zipfile.ZipFile(tmp_path / "tiny-imagenet-200.zip", "w") as archive:
         for path in root.rglob("*"):
             archive.write(path, path.relative_to(tiny_folder))
     images = data.load(options("tiny_imagenet", data_dir=str(tmp_path)))
     check_tiny(images, root)
+    assert capsys.readouterr().out == f"Preparing tiny_imagenet in {tmp_path}\n"
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "tiny_imagenet"])
@@ -389,10 +390,14 @@ def write_cifar(archive, name, rng):
 
 
 @pytest.mark.parametrize("name", CIFAR)
-def test_cifar_from_its_archive(name, tmp_path, cifar_archive):
+def test_cifar_from_its_archive(name, tmp_path, cifar_archive, capsys):
     written, _ = cifar_archive(name)
     _, train_files, classes = CIFAR[name]
     images = data.load(options(name, data_dir=str(tmp_path)))
+    assert capsys.readouterr().out == f"Downloading and preparing {name} in {tmp_path}\n"
+    data._load.cache_clear()
+    data.load(options(name, data_dir=str(tmp_path)))
+    assert capsys.readouterr().out == ""
     assert (images.classes, images.size, images.flip) == (classes, 32, True)
     *_, test_file = written
     read = {

@@ -108,7 +108,7 @@ def test_means_and_deviations_over_seeds(tmp_path):
     assert nobn == ["nobn", "2", "1", "0", "0.3", ""]
     report = f"{comparison.report(rows)}\n{comparison.verdict(rows)}"
     assert "1 of 2" in report
-    assert "0.5000 ± 0.1414" in report
+    assert "50.00 ± 14.14" in report
     assert report.endswith("Best by test accuracy: order=convention")
 
 
@@ -117,6 +117,13 @@ def test_the_best_is_told_by_held_out_images_where_there_are_some(tmp_path):
     arguments = ["--grid=order=swap,convention", "--validation_fraction=0.1"]
     rows = comparison_of(tmp_path, accuracies, *arguments)
     assert comparison.verdict(rows) == "Best by validation accuracy: order=swap"
+
+
+def test_a_tie_is_told_as_one(tmp_path):
+    accuracies = [{"test": 0.5}, {"test": 0.25}, {"test": 0.5}]
+    rows = comparison_of(tmp_path, accuracies, "--grid=order=swap,convention,nobn")
+    told = comparison.verdict(rows)
+    assert told == "Alike in the highest test accuracy: order=swap; order=nobn"
 
 
 def test_nothing_finished(tmp_path):

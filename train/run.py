@@ -85,16 +85,18 @@ def _report(summary: dict[str, Any], directory: RunDirectory) -> str:
 
 def _figures(summary: dict[str, Any]) -> list[str]:
     """Lines of the speed and of the accuracies."""
+    epochs = f"{summary['epochs']} epoch{'s' * (summary['epochs'] > 1)}"
     lines = [
-        f"\n{summary['epochs']} epochs in {summary['seconds']:.0f} s, "
+        f"\n{epochs} in {summary['seconds']:.0f} s, "
         f"{summary['images_per_second']:,.0f} images/s in training\n",
-        f"{'':12}{'accuracy':>10}{'cross-entropy':>15}{'loss':>10}",
+        f"{'':12}{'accuracy, %':>12}{'cross-entropy':>15}{'loss':>10}",
     ]
     for part in ("train", "validation", "test"):
         if part in summary:
-            figures = [summary[part][name] for name in ("accuracy", "cross_entropy", "loss")]
-            accuracy, cross_entropy, loss = ("nan" if f is None else f"{f:.4f}" for f in figures)
-            lines.append(f"{part:12}{accuracy:>10}{cross_entropy:>15}{loss:>10}")
+            accuracy = f"{100.0 * summary[part]['accuracy']:.2f}"
+            others = [summary[part][name] for name in ("cross_entropy", "loss")]
+            cross_entropy, loss = ("nan" if f is None else f"{f:.4f}" for f in others)
+            lines.append(f"{part:12}{accuracy:>12}{cross_entropy:>15}{loss:>10}")
     return lines
 
 

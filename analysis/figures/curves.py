@@ -9,7 +9,8 @@ from analysis.experiments import Experiment, Runs, Setting, best
 from analysis.figures import Drawing, Figure, NotRunError
 from analysis.welch import mean_and_std
 
-ORDERS = ("convention", "swap")
+# By order: one that table 2 has, too.
+FLAGFILES = {"convention": "table2/tanh_convention", "swap": "figure16/swap"}
 
 
 def _draw(metric: str, label: str) -> Callable[[Runs], Drawing]:
@@ -46,7 +47,7 @@ def _same_hyper_parameters(runs: Runs) -> dict[Experiment, Setting]:
     table = pd.DataFrame(
         [
             (tuple((k, v) for k, v in run.setting_flags if k != "order"), experiment, run)
-            for experiment in map(Experiment, ORDERS)
+            for experiment in map(Experiment, FLAGFILES)
             for run in runs.on(experiment.dataset)
             if experiment.fits(run) and not run.held_out
         ],
@@ -58,21 +59,21 @@ def _same_hyper_parameters(runs: Runs) -> dict[Experiment, Setting]:
             for experiment, alike in pair.groupby("experiment", sort=False)["run"]
         }
         for _, pair in table.groupby("other flags", sort=False)
-        if pair["experiment"].nunique() == len(ORDERS)
+        if pair["experiment"].nunique() == len(FLAGFILES)
     ]
     if not pairs:
         raise NotRunError
 
     def rank(pair: dict[Experiment, Setting]) -> tuple:
-        flagfiles = zip(pair.values(), ORDERS, strict=True)
-        own = all(setting.made_by(published.flags(f"figure16/{o}")) for setting, o in flagfiles)
+        flagfiles = zip(pair.values(), FLAGFILES.values(), strict=True)
+        own = all(setting.made_by(published.flags(name)) for setting, name in flagfiles)
         accuracy = sum(setting.accuracies().mean() for setting in pair.values())
         return min(setting.size for setting in pair.values()), own, accuracy
 
     return max(pairs, key=rank)
 
 
-_COMMANDS = commands.experiments(f"figure16/{order}" for order in ORDERS)
+_COMMANDS = commands.experiments(FLAGFILES.values())
 FIGURES = (
     Figure(
         16,

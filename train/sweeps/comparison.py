@@ -122,7 +122,7 @@ def report(rows: Sequence[Row]) -> str:
     table = rich.table.Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for name in rows[0].settings:
         table.add_column(rich.text.Text(name))
-    for name in ("runs", *(f"{part} accuracy" for part in parts)):
+    for name in ("runs", *(f"{part} accuracy, %" for part in parts)):
         table.add_column(name, justify="right")
     for row in rows:
         finished = len(row.accuracies["test"])
@@ -142,13 +142,16 @@ def report(rows: Sequence[Row]) -> str:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """Which row is best, in words; nothing where there is no choice."""
-    chosen = best(rows)
-    if chosen is None or len(rows) == 1:
+    """Which row is best, in words, or which are alike; nothing where there is no choice."""
+    finished, part = _by_accuracy(rows)
+    if not finished or len(rows) == 1:
         return ""
-    row, part = chosen
-    settings = ", ".join(f"{name}={value}" for name, value in row.settings.items())
-    return f"Best by {part} accuracy: {settings}"
+    highest = statistics.fmean(finished[0].accuracies[part])
+    alike = [row for row in finished if statistics.fmean(row.accuracies[part]) == highest]
+    settings = "; ".join(
+        ", ".join(f"{name}={value}" for name, value in row.settings.items()) for row in alike
+    )
+    return f"{'Alike in the highest' if len(alike) > 1 else 'Best by'} {part} accuracy: {settings}"
 
 
 def _summary(directory: RunDirectory) -> Any:
@@ -166,4 +169,4 @@ def _shown(accuracies: Sequence[float]) -> str:
     mean, std = _mean_and_std(accuracies)
     if mean is None:
         return "-"
-    return f"{mean:.4f}" if std is None else f"{mean:.4f} ± {std:.4f}"
+    return f"{mean:.2%}" if std is None else f"{mean:.2%} ± {std:.2%}".replace("%", "")

@@ -172,7 +172,7 @@ class Run:
 
     def end_epoch(
         self, epoch: int, metrics: Mapping[str, float], began: float, trained: float
-    ) -> dict[str, float]:
+    ) -> dict[str, float | None]:
         """Evaluates, measures and records an epoch, counted from 0.
 
         Args:
@@ -181,9 +181,11 @@ class Run:
             began, trained: When the epoch began, and when its last step was over.
 
         Returns:
-            The row of `history.csv`.
+            The row of `history.csv`, in which None is empty.
         """
-        row = {"epoch": epoch + 1} | {name: metrics[name] for name in METRICS}
+        row: dict[str, float | None] = {"epoch": epoch + 1} | {
+            name: metrics[name] for name in METRICS
+        }
         row["learning_rate"] = self.rate(epoch)
         self.loop.update()
         prefix = {"validation": "val_", "test": "test_"}[self.monitored]
@@ -191,13 +193,9 @@ class Run:
         row |= {f"{prefix}{name}": evaluated[name] for name in METRICS}
         if not all(map(math.isfinite, row.values())):
             raise NotFiniteError(epoch)
-        # What an epoch repeats comes from the checkpoint, so that a resumed run writes what an
-        # undisturbed one does.
         if self.flags.statistics_every:
-            if is_measured(epoch, self.flags.statistics_every):
-                row |= self._measure(epoch).means()
-            else:
-                row |= {name: self.progress.history[-1][name] for name in STATISTICS}
+            measured = is_measured(epoch, self.flags.statistics_every)
+            row |= self._measure(epoch).means() if measured else dict.fromkeys(STATISTICS)
         self.progress.add_epoch(row, trained - began, time.perf_counter() - began)
         self.checkpoint.reach()
         self.save(patient=not self.over)
@@ -224,6 +222,8 @@ class Run:
             self.loop.network.save(path)
         self._export()
         measured = self._measure(self.progress.epochs - 1)
+        if self.flags.statistics_every:
+            self.progress.history[-1] |= measured.means()
         self.progress.write(self.directory)
         layer_tables.write_channels(measured, self.directory)
         summary = self.progress.summarize(

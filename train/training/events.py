@@ -35,7 +35,7 @@ class Events:
             name: _number(x) for name, x in flag_text.parsed(directory.flags_text).items()
         }
 
-    def add_epoch(self, row: Mapping[str, float]) -> None:
+    def add_epoch(self, row: Mapping[str, Any]) -> None:
         """Writes a row of `history.csv`."""
         with self._directory.files():
             for column, value in row.items():

@@ -7,6 +7,7 @@ arithmetic. Runs of one process that differ in their seeds alone take the same c
 import gc
 import random
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -274,7 +275,7 @@ def _padded(images: ArraySource) -> tuple[Any, Any, Any]:
     )
 
 
-def _announce(row: dict[str, float], epochs: int, seconds: float) -> None:
+def _announce(row: Mapping[str, Any], epochs: int, seconds: float) -> None:
     told = ", ".join(
         f"{name.replace('_', ' ')} {row[name]:.4f}"
         for name in ("loss", "accuracy", "val_accuracy", "test_accuracy")

@@ -29,7 +29,7 @@ class Epochs(Protocol):
 
     def end_epoch(
         self, epoch: int, metrics: dict[str, float], began: float, trained: float
-    ) -> dict[str, float]:
+    ) -> dict[str, float | None]:
         """Takes what an epoch came to."""
 
 

@@ -37,13 +37,13 @@ class Progress:
     """What the finished epochs came to, in plain numbers and text.
 
     Attributes:
-        history: A dict for every finished epoch.
+        history: A dict for every finished epoch; None of what was not measured.
         layers: By the name of a table, a dict for every layer of every measured epoch.
         seconds: Seconds each finished epoch spent training, without its evaluation.
         total_seconds: Seconds of all finished epochs.
     """
 
-    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    history: list[dict[str, float | None]] = dataclasses.field(default_factory=list)
     layers: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
     seconds: list[float] = dataclasses.field(default_factory=list)
     total_seconds: float = 0.0
@@ -63,7 +63,7 @@ class Progress:
         for name, rows in tables.items():
             self.layers.setdefault(name, []).extend(rows)
 
-    def add_epoch(self, row: dict[str, float], seconds: float, total_seconds: float) -> None:
+    def add_epoch(self, row: dict[str, float | None], seconds: float, total_seconds: float) -> None:
         """Adds a finished epoch."""
         self.history.append(row)
         self.seconds.append(seconds)

@@ -169,7 +169,7 @@ class _Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         row = self.run.end_epoch(epoch, logs, self.began, self.trained)
-        logs |= {name: value for name, value in row.items() if name != "epoch"}
+        logs |= {name: x for name, x in row.items() if name != "epoch" and x is not None}
         self.model.stop_training = self.run.over
 
 

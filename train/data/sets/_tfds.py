@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import io
 import logging
 import os
 import shutil
@@ -100,9 +101,15 @@ def _prepare(name: str, data_dir: str | None, url: str | None, manual_dir: str |
             extract_dir=extracted, manual_dir=manual_dir, try_download_gcs=False
         )
         try:
-            if url is not None and not Path(builder.data_dir).exists():
-                _refuse_without_network(url, root / "downloads")
-            builder.download_and_prepare(download_config=config)
+            if not Path(builder.data_dir).exists():
+                at_hand = url is None or _is_downloaded(url, root / "downloads")
+                if not at_hand:
+                    _refuse_without_network(url)
+                print(f"{'Preparing' if at_hand else 'Downloading and preparing'} {name} in {root}")
+                sys.stdout.flush()
+            # It says of every data set that it is downloaded.
+            with contextlib.redirect_stdout(io.StringIO()):
+                builder.download_and_prepare(download_config=config)
         except Exception:
             _remove_leftovers(root, name)
             raise
@@ -120,12 +127,13 @@ def manual_folder(data_dir: str | None) -> Path:
     return root_folder(data_dir) / "downloads" / "manual"
 
 
-def _refuse_without_network(url: str, downloads: Path) -> None:
-    # TensorFlow Datasets tries for minutes. What it has downloaded before needs no network.
+def _is_downloaded(url: str, downloads: Path) -> bool:
     archives = downloads.rglob(f"*{Path(url).name.split('.')[0]}*")
-    if any(".tmp." not in path.name for path in archives):
-        return
-    # A refusal of this request is an answer too.
+    return any(".tmp." not in path.name for path in archives)
+
+
+def _refuse_without_network(url: str) -> None:
+    # TensorFlow Datasets tries for minutes. A refusal of this request is an answer too.
     with contextlib.suppress(urllib.error.HTTPError):
         request = urllib.request.Request(url, method="HEAD")
         urllib.request.urlopen(request, timeout=20).close()
