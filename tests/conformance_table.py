@@ -9,15 +9,16 @@ SHOWN = {"passed": "yes", "failed": "FAILED", "skipped": "-"}
 
 @pytest.hookimpl
 def pytest_terminal_summary(terminalreporter):
-    outcomes, refusals = {}, []
-    for outcome, shown in SHOWN.items():
+    # Each refusal's number.
+    outcomes, refusals = {}, {}
+    for outcome, word in SHOWN.items():
         for report in terminalreporter.stats.get(outcome, []):
             check, case = re.search(r"test_(\w+)\[(\w+)\]$", report.nodeid).groups()
             words = dict(report.user_properties).get("refused")
             if words:
-                refusals.append(words)
-                shown = f"refused {len(refusals)}"
-            outcomes.setdefault(case, {})[check] = shown
+                refusals.setdefault(words, len(refusals) + 1)
+            cell = f"refused {refusals[words]}" if words else word
+            outcomes.setdefault(case, {})[check] = cell
     checks = list(dict.fromkeys(check for row in outcomes.values() for check in row))
     width = max(map(len, outcomes), default=0)
     write = terminalreporter.write_line
@@ -26,5 +27,5 @@ def pytest_terminal_summary(terminalreporter):
     for case, row in outcomes.items():
         cells = [row.get(check, "").ljust(len(check)) for check in checks]
         write("  ".join([case.ljust(width), *cells]).rstrip())
-    for number, words in enumerate(refusals, 1):
+    for words, number in refusals.items():
         write(f"refused {number}: {words}")
