@@ -142,16 +142,19 @@ class Setting:
         return [run for run in self.runs if not run.diverged] or [*self.runs]
 
     def accuracies(self) -> pd.Series:
-        """On the test images in percent, of each seed."""
-        return pd.Series([run.accuracy for run in self.runs])
+        """On the test images in percent, by the seed."""
+        return pd.Series({int(run.flags["seed"]): run.accuracy for run in self.runs})
 
     def means_of_layers(self, statistic: str) -> pd.Series:
-        """Of each seed that did not diverge."""
-        return pd.Series([run.mean_of_layers(statistic) for run in self.sound])
+        """Of each seed that did not diverge, by the seed."""
+        return pd.Series(
+            {int(run.flags["seed"]): run.mean_of_layers(statistic) for run in self.sound}
+        )
 
     def over_layers(self, statistic: str) -> pd.DataFrame:
-        """A row for each seed that did not diverge, a column for each layer."""
-        return pd.DataFrame([run.layers[statistic] for run in self.sound])
+        """A row for each seed that did not diverge, by the seed, and a column for each layer."""
+        seeds = [int(run.flags["seed"]) for run in self.sound]
+        return pd.DataFrame([run.layers[statistic] for run in self.sound]).set_axis(seeds)
 
     def over_epochs(self, metric: str) -> pd.DataFrame:
         """A row for each seed, a column for each epoch, as far as all runs got."""

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from analysis import uncertainty
 from analysis.experiments import Runs, Setting, settings_of, varying_flags
 from analysis.runs import GAMMA_BETA_DECAYS
-from analysis.welch import mean_and_std
+from analysis.uncertainty import mean_and_std
 from keras_bnact.statistics import STATISTICS
 
 # What a run is, whether or not it varies.
@@ -16,27 +17,29 @@ def overview(runs: Runs) -> tuple[list[str], list[list[str]]]:
 
     Of several runs of the same seed the first counts.
 
-    With the test accuracy in percent its sample standard deviation, then the final statistics,
-    means of the layers, and by how much weight decay alone shrinks gamma and beta.
+    With the test accuracy in percent its sample standard deviation and 95 % interval, then the
+    final statistics, means of the layers, and by how much weight decay alone shrinks gamma and
+    beta.
     """
     settings = settings_of(runs.all)
     columns = [*ALWAYS, *(name for name in varying_flags(settings) if name not in ALWAYS)]
     rows = []
     for setting in settings:
         flags = dict.fromkeys(GAMMA_BETA_DECAYS, setting.flags["weight_decay"]) | setting.flags
-        accuracy, std = mean_and_std(setting.accuracies())
+        accuracy = uncertainty.mean(setting.accuracies())
         statistics = [mean_and_std(setting.means_of_layers(name))[0] for name in STATISTICS]
         rows.append(
             [
                 *(flags.get(name, "") for name in columns),
                 str(len(setting.runs)),
-                f"{accuracy:.2f}",
-                f"{std:.2f}" if len(setting.runs) > 1 else "",
+                f"{accuracy.value:.2f}",
+                *uncertainty.cells(accuracy, 2)[:2],
                 *(f"{mean:.3f}" for mean in statistics),
                 _shrinkage(setting),
             ]
         )
-    headings = [*columns, "seeds", "accuracy", "standard deviation", *STATISTICS, "shrinkage"]
+    headings = [*columns, "seeds", "accuracy", "standard deviation", "95 % interval"]
+    headings += [*STATISTICS, "shrinkage"]
     return [heading.replace("_", " ") for heading in headings], sorted(rows)
 
 

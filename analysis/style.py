@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.experiments import Experiment
-from analysis.welch import mean_and_std
+from analysis.uncertainty import mean_and_std
 
 # Okabe and Ito's colours, of different lightness. Most often the order has the colour.
 COLOURS = {"convention": "#0072B2", "swap": "#D55E00", "nwdbn": "#E69F00", "nobn": "#000000"}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import commands, published
+from analysis import commands, published, uncertainty
 from analysis.experiments import ACTIVATIONS, DATASETS, ORDERS, Experiment, Runs, Setting
-from analysis.welch import difference_of_means, mean_and_std
+from analysis.uncertainty import Estimate
 
 TITLES = {
     "1": "Test accuracy (%) of VGG16 and MobileNet, and by how much Swap exceeds Convention",
@@ -34,11 +34,9 @@ class Entry:
     Attributes:
         names: What it is of, a text for each of `COLUMNS`.
         paper: The published value, as text.
-        ours: The mean over the seeds, or a hyper-parameter's text; None if not run.
-        std: The sample's standard deviation, of a difference between two models as
-            `difference_of_means` has it; None for fewer than two seeds.
-        interval: Welch's 95 % interval of a difference; None of all else, and where the test images
-            have chosen the settings, since an interval knows nothing of the choice.
+        ours: The mean over the seeds or the difference of two, or a hyper-parameter's text; None if
+            not run. Where the test images have chosen the settings it has neither an interval nor
+            a test, which know nothing of the choice.
         seeds: How many runs.
         settings: The runs.
         command: What makes them; empty where other entries' runs are enough.
@@ -46,9 +44,7 @@ class Entry:
 
     names: Sequence[str]
     paper: str
-    ours: float | str | None = None
-    std: float | None = None
-    interval: tuple[float, float] | None = None
+    ours: Estimate | str | None = None
     seeds: int = 0
     settings: Sequence[Setting] = ()
     command: str = ""
@@ -56,33 +52,25 @@ class Entry:
     @property
     def difference(self) -> float | None:
         """Ours less the paper's."""
-        return self.ours - float(self.paper) if isinstance(self.ours, float) else None
+        ours = self.ours
+        return ours.value - float(self.paper) if isinstance(ours, Estimate) else None
 
     def cells(self) -> list[str]:
         """All of it as text, for people."""
         digits = 2 if self.names[-1] == "accuracy" else 3
-        if self.ours is None:
-            ours = "not run"
+        ours, difference = self.ours, self.difference
+        if isinstance(ours, Estimate):
+            figures = [f"{ours.value:.{digits}f}", *uncertainty.cells(ours, digits)]
         else:
-            ours = self.ours if isinstance(self.ours, str) else f"{self.ours:.{digits}f}"
-        interval = self.interval and " to ".join(f"{end:+.{digits}f}" for end in self.interval)
-        difference = None if self.difference is None else f"{self.difference:+.{digits}f}"
-        std = None if self.std is None else f"{self.std:.{digits}f}"
-        seeds = str(self.seeds or "")
-        return [
-            *self.names,
-            self.paper,
-            ours,
-            *(text or "" for text in (std, interval)),
-            seeds,
-            difference or "",
-        ]
+            figures = [ours or "not run", "", "", ""]
+        less = "" if difference is None else f"{difference:+.{digits}f}"
+        return [*self.names, self.paper, *figures, str(self.seeds or ""), less]
 
 
 _FIRST = (*COLUMNS, "paper", "ours", "standard deviation")
-HEADINGS = (*_FIRST, "95 % interval", "seeds", "ours - paper")
+HEADINGS = (*_FIRST, "95 % interval", "p", "seeds", "ours - paper")
 # Of `with_all_digits`.
-CSV_HEADINGS = (*_FIRST, "95 % from", "95 % to", "seeds", "ours - paper")
+CSV_HEADINGS = (*_FIRST, "95 % from", "95 % to", "p", "test", "seeds", "ours - paper")
 
 
 def tables(runs: Runs) -> dict[str, list[Entry]]:
@@ -140,13 +128,16 @@ def _cell(text: str) -> str:
 def with_all_digits(entries: Sequence[Entry]) -> list[list[Any]]:
     """The rows of a table for a CSV file; what is not run is None."""
     return [
-        [
-            *(*entry.names, entry.paper, entry.ours, entry.std),
-            *(entry.interval or (None, None)),
-            *(entry.seeds, entry.difference),
-        ]
+        [*entry.names, entry.paper, *_figures(entry.ours), entry.seeds, entry.difference]
         for entry in entries
     ]
+
+
+def _figures(ours: Estimate | str | None) -> list[Any]:
+    if isinstance(ours, Estimate):
+        ends = ours.interval or (None, None)
+        return [ours.value, ours.std, *ends, ours.p, ours.test or None]
+    return [ours, None, None, None, None, None]
 
 
 def _entry(row: Mapping[str, str], runs: Runs) -> Entry:
@@ -180,16 +171,11 @@ def _filled(
         if quantity not in settings[0].searched:
             text += " (not searched)"
         return Entry(names, row["value"], text, seeds=len(settings[0].runs), settings=settings)
-    values = [_values(setting, quantity) for setting in settings]
-    seeds = min(map(len, values))
-    if order == DIFFERENCE:
-        ours, std, interval = difference_of_means(*values)
-    else:
-        ours, std, interval = *mean_and_std(*values), None
+    estimate = uncertainty.difference if order == DIFFERENCE else uncertainty.mean
+    ours = estimate(*(_values(setting, quantity) for setting in settings))
     if any(setting.by_test for setting in settings):
-        interval = None
-    known_std = float(std) if seeds > 1 else None
-    return Entry(names, row["value"], float(ours), known_std, interval, seeds, settings)
+        ours = dataclasses.replace(ours, interval=None, p=None, test="")
+    return Entry(names, row["value"], ours, ours.seeds, settings)
 
 
 def _values(setting: Setting, quantity: str) -> pd.Series:

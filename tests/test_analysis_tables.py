@@ -3,13 +3,14 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 from conftest import ROOT
 from made_runs import analyse, read
 from test_flagfiles import ACCURACIES, HYPER_PARAMETERS, SINGLE
 
-from analysis import published, tables
+from analysis import published, tables, uncertainty
 from analysis.experiments import ACTIVATIONS, DATASETS, ORDERS, Experiment, Runs
 from keras_bnact.statistics import STATISTICS
 
@@ -28,9 +29,13 @@ def test_tables_have_the_papers_values_and_ours_side_by_side(tmp_path, make_run)
     gap = rows["Tanh", "Swap - Convention", "accuracy"]
     assert (gap["paper"], float(gap["ours"])) == ("4.61", pytest.approx(75.0 - 69.5))
     # Twice at the last epoch: 3.0 - 0.5.
+    assert "| 4.61 | 5.50 |  | one seed |  | 1 | +0.89 |" in (out / "table2.md").read_text()
     assert float(rows["Tanh", "Swap - Convention", "skewness"]["ours"]) == pytest.approx(2.5)
     assert rows["Softsign", "Swap", "accuracy"]["ours"] == ""
-    assert "| 74.11 | 75.00 | 1.00 |  | 3 | +0.89 |" in (out / "table2.md").read_text()
+    assert (
+        "| 74.11 | 75.00 | 1.00 | 72.52 to 77.48 |  | 3 | +0.89 |"
+        in (out / "table2.md").read_text()
+    )
     text = {(r["order"], r["quantity"]): r["ours"] for r in read(out / "numbers_in_the_text.csv")}
     assert float(text["Swap", "highest saturation"]) == pytest.approx(0.8)
     assert text["NWDBN", "accuracy"] == ""
@@ -52,12 +57,46 @@ def test_a_gap_has_a_spread_and_welchs_interval(tmp_path, make_run):
     (m, n), variances = (3, 2), [np.var(100 * np.array(s), ddof=1) for s in samples.values()]
     squares = variances[0] / m, variances[1] / n
     freedom = sum(squares) ** 2 / (squares[0] ** 2 / (m - 1) + squares[1] ** 2 / (n - 1))
-    half = scipy.stats.t.ppf(0.975, freedom) * sum(squares) ** 0.5
+    error = sum(squares) ** 0.5
+    half = scipy.stats.t.ppf(0.975, freedom) * error
     assert float(gap["ours"]) == pytest.approx(76.0 - 63.0)
     assert float(gap["standard deviation"]) == pytest.approx(sum(variances) ** 0.5)
     interval = [float(gap["95 % from"]), float(gap["95 % to"])]
     assert interval == pytest.approx([13.0 - half, 13.0 + half])
-    assert gap["seeds"] == "2"
+    assert float(gap["p"]) == pytest.approx(2 * scipy.stats.t.sf(13.0 / error, freedom))
+    assert (gap["test"], gap["seeds"]) == ("Welch", "2")
+
+
+def test_a_gap_of_the_same_seeds_is_told_seed_by_seed(tmp_path, make_run):
+    samples = {"swap": (0.74, 0.71, 0.79), "convention": (0.62, 0.60, 0.66)}
+    for order, accuracies in samples.items():
+        for seed, accuracy in enumerate(accuracies):
+            make_run(f"{order}{seed}", accuracy, order=order, seed=seed)
+    out = analyse(tmp_path, "--figures=6")
+    gap, *_ = (
+        row
+        for row in read(out / "table2.csv")
+        if (row["order"], row["activation"]) == ("Swap - Convention", "Tanh")
+    )
+    # Student's formulas of 12, 11 and 13.
+    error = 1.0 / 3**0.5
+    half = scipy.stats.t.ppf(0.975, 2) * error
+    figures = [float(gap[name]) for name in ("ours", "standard deviation", "95 % from", "95 % to")]
+    assert figures == pytest.approx([12.0, 1.0, 12.0 - half, 12.0 + half])
+    p = 2 * scipy.stats.t.sf(12.0 / error, 2)
+    assert float(gap["p"]) == pytest.approx(p)
+    assert (gap["test"], gap["seeds"]) == ("paired", "3")
+    assert (
+        f"| {12 - half:+.2f} to {12 + half:+.2f} | {p:.2g} (paired) | 3 |"
+        in (out / "table2.md").read_text()
+    )
+
+
+def test_seeds_that_are_alike_but_for_rounding_have_no_interval():
+    accuracies = [0.1, 0.2, 0.7]
+    gap = uncertainty.difference(pd.Series(accuracies) + 0.3, pd.Series(accuracies))
+    assert gap.value == pytest.approx(0.3)
+    assert (gap.interval, gap.p) == (None, None)
 
 
 def test_a_gap_of_equal_runs_or_of_one_seed(tmp_path, make_run):
@@ -155,11 +194,15 @@ def test_every_run_is_in_the_overview(tmp_path, make_run):
         "seeds",
         "accuracy",
         "standard deviation",
+        "95 % interval",
         *STATISTICS,
         "shrinkage",
     ]
-    assert [*swap.values()][4:] == ["0.25", "2", "75.00", "1.41", "0.800", "3.000", "1.200", ""]
+    # Student's for two seeds: 12.706 standard errors of 1.
+    between, of_layers = "62.29 to 87.71", ["0.800", "3.000", "1.200", ""]
+    assert [*swap.values()][4:] == ["0.25", "2", "75.00", "1.41", between, *of_layers]
     assert [*convention.values()][3:8] == ["convention", "0.5", "1", "50.00", ""]
+    assert convention["95 % interval"] == "one seed"
     assert "| convention | 0.5 | 1 | 50.00 |" in (out / "runs.md").read_text()
     assert "<td>75.00</td>" in (out / "index.html").read_text()
 

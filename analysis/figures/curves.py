@@ -7,7 +7,7 @@ import pandas as pd
 from analysis import commands, published, style
 from analysis.experiments import Experiment, Runs, Setting, best
 from analysis.figures import Drawing, Figure, NotRunError
-from analysis.welch import mean_and_std
+from analysis.uncertainty import mean_and_std
 
 # By order: one that table 2 has, too.
 FLAGFILES = {"convention": "table2/tanh_convention", "swap": "figure16/swap"}

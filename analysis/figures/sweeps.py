@@ -10,7 +10,7 @@ from analysis import commands, style
 from analysis.experiments import Experiment, Runs, Setting, best
 from analysis.figures import Drawing, Figure, NotRunError
 from analysis.runs import GAMMA_BETA_DECAYS, Run
-from analysis.welch import mean_and_std
+from analysis.uncertainty import mean_and_std
 
 # Of gamma and beta: the paper's in figure 7; figure 18 gives none, so these are ours.
 SMALL = (0.0, 1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4)
