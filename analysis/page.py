@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from analysis import layout
 from analysis.differences import hyper_parameter_differences, scale_differences
 from analysis.experiments import CLASSES, DATASETS, Runs, Setting
 from analysis.figures import Figure
@@ -16,6 +17,8 @@ from analysis.tables import COLUMNS, HEADINGS, SEARCHED, TITLES, Entry, notes
 
 # Inches; a wider figure has panels side by side, too small to be read on a narrow screen.
 SINGLE_PANEL = 7.0
+# Of the names of a table's files in the layout of the paper.
+LAYOUT = "_paper_layout"
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
 
@@ -118,6 +121,7 @@ def _table(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
         "stem": stem(name),
         "title": TITLES[name],
         "shared": [cells[column][0] for column in COLUMNS if column not in varying],
+        "laid_out": _laid_out(name, entries),
         "headings": shown,
         "names": len(columns),
         "sections": [(", ".join(names), rows[shown].to_numpy()) for names, rows in sections],
@@ -129,6 +133,20 @@ def _table(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
             [] if name in SEARCHED else hyper_parameter_differences(settings)
         ),
         "commands": list(dict.fromkeys(entry.command for entry in entries if entry.command)),
+    }
+
+
+def _laid_out(name: str, entries: Sequence[Entry]) -> dict[str, Any] | None:
+    """The table in the paper's layout, None of one that the paper does not lay out."""
+    if name not in layout.LAYOUTS:
+        return None
+    table = layout.laid_out(name, entries)
+    names = table.index.nlevels
+    return {
+        "stem": f"{stem(name)}{LAYOUT}",
+        "headings": layout.headings(table),
+        "names": names,
+        "rows": layout.rows(table),
     }
 
 

@@ -120,7 +120,7 @@ def _tables_and_page(
     folder: Path, runs: Any, problems: Sequence[str], items: Sequence[Any]
 ) -> dict[str, bytes]:
     """The other files, by name."""
-    from analysis import overview, page, tables
+    from analysis import layout, overview, page, tables
 
     files = {}
     entries = tables.tables(runs)
@@ -131,6 +131,13 @@ def _tables_and_page(
         files[f"{page.stem(name)}.csv"] = csv_text(
             tables.CSV_HEADINGS, tables.with_all_digits(table)
         ).encode()
+        if name in layout.LAYOUTS:
+            laid_out = layout.laid_out(name, table)
+            cells = layout.headings(laid_out), layout.rows(laid_out)
+            stem = f"{page.stem(name)}{page.LAYOUT}"
+            files[f"{stem}.md"] = (tables.markdown(*cells) + below).encode()
+            files[f"{stem}.csv"] = csv_text(*cells).encode()
+            files[f"{stem}.tex"] = layout.latex(laid_out).encode()
     every_run = overview.overview(runs)
     files["runs.md"] = tables.markdown(*every_run).encode()
     files["runs.csv"] = csv_text(*every_run).encode()

@@ -50,6 +50,11 @@ class Entry:
     command: str = ""
 
     @property
+    def is_difference(self) -> bool:
+        """Whether it is of two models."""
+        return self.names[2] == "Swap - Convention"
+
+    @property
     def difference(self) -> float | None:
         """Ours less the paper's."""
         ours = self.ours

@@ -279,3 +279,26 @@ def test_what_the_papers_numbers_leave_open_is_said_below_their_tables():
     (early,) = told.pop("1")
     assert "ImageNet early (A.1)" in early
     assert not any(told.values())
+
+
+def test_tables_in_the_papers_layout(tmp_path, make_run):
+    for seed, accuracy in ((0, 0.74), (1, 0.75), (2, 0.79)):
+        make_run(f"swap{seed}", accuracy, seed=seed)
+        make_run(f"convention{seed}", 0.60 + seed / 100, order="convention", seed=seed)
+    out = analyse(tmp_path, "--figures=6")
+    tanh, lecun, softsign = read(out / "table2_paper_layout.csv")
+    assert tanh["activation"] == "Tanh"
+    assert tanh["Convention, accuracy"] == "61.00 ± 1.00 (69.5)"
+    assert tanh["Swap, accuracy"] == "76.00 ± 2.65 (74.11)"
+    # Student's of 14, 14 and 17: 15 and 4.303 standard errors of 1.
+    assert tanh["Swap - Convention, accuracy"] == "'+15.00 [+10.70, +19.30] (4.61)"
+    assert lecun["Swap, accuracy"] == "not run (74.46)"
+    assert softsign["activation"] == "Softsign"
+    assert (
+        "Tanh & 61.00 ± 1.00 (69.5) & 76.00 ± 2.65 (74.11) &"
+        in (out / "table2_paper_layout.tex").read_text()
+    )
+    assert '<td class="number">76.00 ± 2.65 (74.11)</td>' in (out / "index.html").read_text()
+    assert [row["data set"] for row in read(out / "table1_paper_layout.csv")] == [
+        *DATASETS.values()
+    ]
