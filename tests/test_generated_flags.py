@@ -36,7 +36,7 @@ SENSIBLE = {
     "epochs": st.integers(6, 400).map(str),
     "batch_size": st.sampled_from(["2", "32", "1_024", "१२"]),
     "learning_rate": st.floats(1e-300, 1e30).map(str),
-    "learning_rate_drops": st.sampled_from(["", "1", "2,5", " 3, 4"]),
+    "learning_rate_drops": st.sampled_from(["", "1", "2,5", " 3, 4", "0.5", "0.1,.9"]),
     "momentum": st.floats(0.0, 0.999).map(str),
     "weight_decay": st.floats(0.0, 3.0).map(str),
     "beta_weight_decay": st.sampled_from(["-0", "1e-400", "1e-4"]),
@@ -51,7 +51,18 @@ SENSIBLE = {
 # Just outside of what flags take.
 EDGES = {
     "learning_rate": ["0", "-1e-9", "1e-400"],
-    "learning_rate_drops": ["1,1", "5,2", "0", "6", "10", "400"],
+    "learning_rate_drops": [
+        "1,1",
+        "5,2",
+        "0",
+        "6",
+        "10",
+        "400",
+        "0.5,0.5",
+        "0.9,0.1",
+        "0.5,1.5",
+        "nan",
+    ],
     "validation_fraction": ["1", "-1e-9", "0.99999999999999999999"],
     "momentum": ["1", "-1e-9"],
     "width": ["0", "100"],

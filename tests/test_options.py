@@ -93,6 +93,8 @@ MISTAKES = [
     (["--learning_rate_drops=20,10", "--epochs=30"], "20,10.*increasing"),
     (["--learning_rate_drops=10,10", "--epochs=30"], "10,10.*increasing"),
     (["--learning_rate_drops=5,x"], "5,x.*increasing"),
+    (["--learning_rate_drops=0.5,1.5"], "0.5,1.5.*parts of the training between 0 and 1"),
+    (["--learning_rate_drops=0.5,0.5"], "0.5,0.5.*increasing"),
     (["--learning_rate_drops=10,30", "--epochs=30"], "10,30.*--epochs=30.*below 30"),
     (["digits"], "'digits' is no flag"),
     (["--epoch=3"], "--epoch is no flag.*did you mean --epochs?"),
@@ -178,3 +180,13 @@ def test_help_lists_every_flag_of_ours_and_none_of_absls(define, introduction):
 def test_flags_are_not_the_process_ones():
     options.parse(["--epochs=3"])
     assert "epochs" not in absl_flags.FLAGS
+
+
+@pytest.mark.parametrize(
+    ("epochs", "drops"), [(200, [100, 150]), (8, [4, 6]), (3, [2]), (2, [1]), (1, [])]
+)
+def test_drops_at_parts_of_the_training_are_the_nearest_epochs(epochs, drops):
+    flags = options.parse(["--learning_rate_drops=0.5,0.75", f"--epochs={epochs}"])
+    assert flags.learning_rate_drops == drops
+    # The run directory says at which epochs.
+    assert f"--learning_rate_drops={','.join(map(str, drops))}\n" in options.as_text(flags)

@@ -125,6 +125,35 @@ class Epochs(flags.ArgumentParser):
         return "increasing epochs from 1 on, separated by commas, or nothing"
 
 
+class EpochsOrParts(Epochs):
+    """The same, or increasing parts of the training; `in_epochs` makes epochs of those."""
+
+    def parse(self, argument):
+        if isinstance(argument, list):
+            return argument
+        try:
+            parts = [float(word) for word in argument.split(",")]
+        except ValueError:
+            parts = []
+        if parts and all(0.0 < part < 1.0 for part in parts) and parts == sorted({*parts}):
+            return parts
+        return super().parse(argument)
+
+    def flag_type(self) -> str:
+        return f"{super().flag_type()}; or increasing parts of the training between 0 and 1"
+
+
+def in_epochs(drops: Sequence[float], epochs: int) -> list[int]:
+    """Epochs of a training of so many, given as such or as parts of it.
+
+    As nearly as whole epochs allow: parts that fall together are one, and those that fall on the
+    beginning or the end of the training are none.
+    """
+    if not any(0.0 < drop < 1.0 for drop in drops):
+        return [*map(int, drops)]
+    return sorted({round(drop * epochs) for drop in drops} - {0, epochs})
+
+
 class EpochsSerializer(flags.ArgumentSerializer):
     def serialize(self, value) -> str:
         return ",".join(map(str, value))

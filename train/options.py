@@ -18,11 +18,13 @@ from train import data, names
 from train.errors import UsageError, nearest
 from train.flag_types import (
     Epochs,
+    EpochsOrParts,
     EpochsSerializer,
     Name,
     NameOrFunction,
     NamesOrNone,
     Number,
+    in_epochs,
 )
 
 # Where a run is and what becomes of an old one there, not what the run is.
@@ -144,11 +146,12 @@ def define() -> flags.FlagValues:
     )
     number("learning_rate", 0.01, Number(float, above=0.0), "Of SGD, before any drop.")
     flags.DEFINE(
-        Epochs(),
+        EpochsOrParts(),
         "learning_rate_drops",
         "",
-        "Epochs after which the learning rate falls to a tenth, for example 100,150. "
-        "Default: none.",
+        "Epochs after which the learning rate falls to a tenth, for example 100,150; or parts of "
+        "--epochs, for example 0.5,0.75: the nearest whole epochs, and one drop where they fall "
+        "together. Default: none.",
         values,
         EpochsSerializer(),
     )
@@ -359,6 +362,7 @@ def parse(arguments: Sequence[str]) -> flags.FlagValues:
     """
     values = _parse(define(), arguments)
     if not values.help:
+        values.learning_rate_drops = in_epochs(values.learning_rate_drops, values.epochs)
         _check_together(values)
     return values
 

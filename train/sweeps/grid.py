@@ -9,7 +9,7 @@ from absl.flags import ArgumentParser
 
 from train import flag_text, options
 from train.errors import UsageError, nearest
-from train.flag_types import Epochs
+from train.flag_types import Epochs, in_epochs
 
 SEPARATOR = ","
 TOGETHER = "+"
@@ -144,8 +144,9 @@ def runs(
 
 
 def _shortened(common: Any, epochs: int) -> list[str]:
-    drops = {round(drop * epochs / common.epochs) for drop in common.learning_rate_drops}
-    kept = sorted(drop for drop in drops if 0 < drop < epochs)
+    whole = in_epochs(common.learning_rate_drops, common.epochs)
+    parts = [drop / common.epochs for drop in whole if drop < common.epochs]
+    kept = in_epochs(parts, epochs)
     return [f"--epochs={epochs}", f"--learning_rate_drops={SEPARATOR.join(map(str, kept))}"]
 
 
