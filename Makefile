@@ -8,7 +8,7 @@ DATA ?= --dataset=cifar100
 RUNS ?= runs
 WORKERS ?= 2
 
-.PHONY: quickstart reproduce-small reproduce-long initial-weights asymmetry test test-backends test-jax \
+.PHONY: quickstart reproduce-small reproduce-long initial-weights asymmetry test test-runs test-backends test-jax \
 	test-torch test-oldest test-slow test-ray \
 	conformance faults lint docs clean
 
@@ -68,7 +68,11 @@ asymmetry: $(VENV)/installed
 	exit $$failed
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not ray"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not ray and not runs"
+
+# Runs and sweeps as commands, ended, killed and taken up again, and the examples and pages.
+test-runs: $(VENV)/installed
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "runs and not slow"
 
 # TORCH names a build of PyTorch, such as one for the CPU alone.
 TORCH ?= torch

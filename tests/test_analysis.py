@@ -39,6 +39,7 @@ def test_every_figure_of_the_paper_is_there_and_in_the_readme():
             assert (ROOT / path).is_file()
 
 
+@pytest.mark.runs
 def test_a_real_run(train, tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "STAND_IN", "digits")
     monkeypatch.setattr(experiments, "CLASSES", {"cifar100": 10})

@@ -282,6 +282,7 @@ def test_a_class_left_without_an_image_is_refused(write, size, folder):
         read(folder, image_size=size, skip_corrupt=True)
 
 
+@pytest.mark.runs
 def test_a_run_says_what_it_skips(train, tmp_path):
     folder = write_folder(tmp_path / "images")
     cut_short_jpeg(folder / "train" / "digit1" / "a.jpg")
@@ -297,6 +298,7 @@ def test_a_run_says_what_it_skips(train, tmp_path):
     assert '"skipped": 2' in (run_dir / "data.json").read_text()
 
 
+@pytest.mark.runs
 def test_a_folder_that_is_pulled_away_is_put_back_and_the_run_goes_on(tmp_path):
     folder = write_folder(tmp_path / "images")
     run_dir = tmp_path / "run"

@@ -121,7 +121,7 @@ def test_a_finished_run_with_a_garbled_file(name, garble, said, place, capsys):
     status = run.main([*GIVEN, f"--run_dir={place}"])
     if said is None:
         assert status == 0
-        assert "0.5000" in capsys.readouterr().out
+        assert " 50.00" in capsys.readouterr().out
     else:
         assert status == 2
         check_said(capsys, said)
@@ -134,7 +134,7 @@ def test_a_sweep_of_a_run_with_a_garbled_file(name, garble, said, place, capsys)
     # Which a sweep reads no more than the others that hold no figure of its own.
     if said is None or name == "statistics.csv":
         assert status == 0
-        assert "0.5000" in capsys.readouterr().out
+        assert " 50.00" in capsys.readouterr().out
     else:
         assert status == 2
         check_said(capsys, said)

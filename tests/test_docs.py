@@ -32,6 +32,7 @@ PRINTED = {
 }
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("page", [page for page in PAGES if CODE[page]])
 def test_code_runs_in_order_in_one_process(page, tmp_path, train):
     code = "\n".join(CODE[page])

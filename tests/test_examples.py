@@ -6,7 +6,10 @@ import keras
 import pytest
 from conftest import ROOT
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="once is enough")
+pytestmark = [
+    pytest.mark.runs,
+    pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="once is enough"),
+]
 
 
 def test_every_example_is_run_here():

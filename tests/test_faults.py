@@ -19,7 +19,10 @@ from train import native_messages
 # What TensorFlow says of a machine is not what a run says.
 QUIET = {native_messages.LOG_LEVEL: "3"}
 
-pytestmark = pytest.mark.skipif(faulty.COMPILER is None, reason="needs a C compiler")
+pytestmark = [
+    pytest.mark.runs,
+    pytest.mark.skipif(faulty.COMPILER is None, reason="needs a C compiler"),
+]
 
 # What driver.run writes, of two epochs whose second is saved in the middle, too. Its weight is what
 # a checkpoint knows of a Keras variable, since a backend would start anew in every forked process.

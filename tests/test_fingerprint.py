@@ -122,6 +122,7 @@ def test_a_run_that_goes_on_measures_no_moments(monkeypatch):
         data.load(options.parse(["--train_examples=150", "--batch_size=32"]), known)
 
 
+@pytest.mark.runs
 def test_images_that_change_under_a_run_are_refused_and_put_back(train, tmp_path):
     folder = write_folder(tmp_path / "images")
     run_dir = tmp_path / "run"

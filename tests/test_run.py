@@ -21,6 +21,8 @@ from train import errors, native_messages, options, run, run_directory
 from train.run_directory import RunDirectory
 from train.training import schedule
 
+pytestmark = pytest.mark.runs
+
 MEASURED = ["--epochs=4", "--statistics_every=3"]
 
 

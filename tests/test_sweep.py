@@ -19,6 +19,8 @@ from train.errors import IN_USE
 from train.run_directory import RunDirectory
 from train.sweeps import engines, grid
 
+pytestmark = pytest.mark.runs
+
 SMALL = [*SMALL_RUN, "--export=none"]
 HELD_OUT = "--validation_fraction=0.1"
 

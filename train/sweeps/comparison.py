@@ -169,4 +169,5 @@ def _shown(accuracies: Sequence[float]) -> str:
     mean, std = _mean_and_std(accuracies)
     if mean is None:
         return "-"
-    return f"{mean:.2%}" if std is None else f"{mean:.2%} ± {std:.2%}".replace("%", "")
+    text = f"{100.0 * mean:.2f}"
+    return text if std is None else f"{text} ± {100.0 * std:.2f}"
