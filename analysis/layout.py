@@ -59,8 +59,7 @@ def rows(table: pd.DataFrame) -> list[list[str]]:
 
 
 def _text(entry: Entry) -> str:
-    ours = entry.ours
-    digits = 2 if entry.names[-1] == "accuracy" else 3
+    ours, digits = entry.ours, entry.digits
     paper = f" ({entry.paper})" if entry.paper else ""
     if not isinstance(ours, Estimate):
         return f"{ours or NOT_RUN}{paper}"

@@ -23,7 +23,7 @@ TITLES = {
     "text": "Numbers in the paper's text (sections 2, 3.2, 4.2 and 5.2, appendix A.2)",
 }
 SEARCHED = ("3", "4", "5", "6")
-DIFFERENCE = "swap - convention"
+DIFFERENCE, DIFFERENCE_SHOWN = "swap - convention", "Swap - Convention"
 COLUMNS = ("model", "activation", "order", "data set", "quantity")
 
 
@@ -52,7 +52,12 @@ class Entry:
     @property
     def is_difference(self) -> bool:
         """Whether it is of two models."""
-        return self.names[2] == "Swap - Convention"
+        return self.names[COLUMNS.index("order")] == DIFFERENCE_SHOWN
+
+    @property
+    def digits(self) -> int:
+        """Of its numbers, for people."""
+        return 2 if self.names[-1] == "accuracy" else 3
 
     @property
     def difference(self) -> float | None:
@@ -62,8 +67,7 @@ class Entry:
 
     def cells(self) -> list[str]:
         """All of it as text, for people."""
-        digits = 2 if self.names[-1] == "accuracy" else 3
-        ours, difference = self.ours, self.difference
+        ours, difference, digits = self.ours, self.difference, self.digits
         if isinstance(ours, Estimate):
             figures = [f"{ours.value:.{digits}f}", *uncertainty.cells(ours, digits)]
         else:
@@ -164,7 +168,7 @@ def _filled(
     names = (
         experiments[0].network,
         ACTIVATIONS[row["activation"]],
-        ORDERS.get(order, "Swap - Convention"),
+        ORDERS.get(order, DIFFERENCE_SHOWN),
         runs.dataset_name(row["dataset"]),
         quantity.replace("_", " "),
     )
