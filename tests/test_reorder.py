@@ -321,6 +321,15 @@ def test_mistakes_are_told(model, arguments, message):
         reorder(model(), **arguments)
 
 
+def test_a_refusal_of_a_deep_network_names_its_first_layers():
+    steps = [step for _ in range(8) for step in (layers.Dense(3), layers.BatchNormalization())]
+    deep = keras.Sequential([keras.Input((3,)), *steps])
+    with pytest.raises(ValueError, match=r"; and 3 more\.$") as refusal:
+        reorder(deep)
+    names = [step.name for step in steps[1::2]]
+    assert [name for name in names if f"; {name}: " in str(refusal.value)] == names[:5]
+
+
 class Unconfigured(layers.Layer):
     def __init__(self, size, **kwargs):
         super().__init__(**kwargs)

@@ -7,6 +7,9 @@ import keras
 
 from keras_bnact.records import aligned
 
+# Of a deep network, of as many layers as a person reads on.
+TOLD = 5
+
 
 def check_changed(
     model: keras.Model, what: str, changed: Mapping[str, str], left: Mapping[str, str]
@@ -14,10 +17,12 @@ def check_changed(
     """Refuses a model of which nothing was changed.
 
     Raises:
-        ValueError: With what was left, and why.
+        ValueError: With what was left, and why, of the first few layers.
     """
     if not changed:
-        reasons = "".join(f"; {name}: {why}" for name, why in left.items())
+        told = [f"; {name}: {why}" for name, why in left.items()]
+        others = f"; and {len(told) - TOLD} more" if len(told) > TOLD else ""
+        reasons = "".join(told[:TOLD]) + others
         raise ValueError(f"Model '{model.name}' has no batch normalization to {what}{reasons}.")
 
 
