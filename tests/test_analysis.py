@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT, SMALL_RUN
 from made_runs import analyse, read
 
-from analysis import experiments, figures, run, tables
+from analysis import experiments, figures, page, run, tables
 from analysis.experiments import Runs
 
 
@@ -15,13 +15,14 @@ def test_an_empty_folder_gives_the_analytic_figures_and_says_what_to_run(tmp_pat
     out = analyse(tmp_path)
     drawn = {path.name for path in out.glob("*.png")}
     assert drawn == {f"figure{n}.png" for n in (6, 11, 12, 13)}
-    page = (out / "index.html").read_text()
-    assert "No finished runs" in page
+    shown = (out / "index.html").read_text()
+    assert "No finished runs" in shown
     for figure in figures.every():
         for command in figure.commands:
-            assert command in page
-    assert len(list(out.glob("table*.md"))) == 7
-    assert "All runs" not in page
+            assert command in shown
+    written = {path.name for path in out.glob("table*.md")}
+    assert written == {f"table{n}{layout}.md" for n in range(1, 8) for layout in ("", page.LAYOUT)}
+    assert "All runs" not in shown
     assert "| not run |" in (out / "table1.md").read_text()
     assert "0 finished runs, 4 of 17 figures" in capsys.readouterr().out
 

@@ -31,6 +31,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "float64"])
 def test_serves_without_the_package(policy, rng, tmp_path, run_python):
     keras.config.set_dtype_policy(policy)

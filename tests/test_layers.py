@@ -432,6 +432,7 @@ def test_is_saved_and_loaded(arguments, rng, tmp_path):
     assert configs[0] == configs[1]
 
 
+@pytest.mark.runs
 def test_loads_in_a_process_that_only_imports_the_package(rng, tmp_path, run_python):
     model = keras.Sequential([keras.Input((4,)), BoundedBlock(layers.Dense(3), "lecun_tanh")])
     model.save(tmp_path / "model.keras")

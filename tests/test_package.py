@@ -204,6 +204,7 @@ def test_only_named_modules_know_a_backend(backend):
     assert knowing == KNOWS_A_BACKEND[backend]
 
 
+@pytest.mark.runs
 @pytest.mark.parametrize("module", ["keras_bnact", "keras_bnact.statistics"])
 def test_importing_the_package_registers_its_layers(module, run_python):
     code = (
