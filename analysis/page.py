@@ -73,6 +73,7 @@ def render(
     problems: Sequence[str],
     items: Sequence[Item],
     tables: Mapping[str, Sequence[Entry]],
+    laid_out: Mapping[str, pd.DataFrame],
     overview: tuple[Sequence[str], Sequence[Sequence[str]]],
 ) -> str:
     """The page as HTML, with its images in it.
@@ -83,6 +84,7 @@ def render(
         problems: A sentence for each other one.
         items: The figures.
         tables: As `tables.tables` gives them.
+        laid_out: Those that the paper lays out, as `layout.laid_out` gives them.
         overview: As `overview.overview` gives it.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -99,11 +101,11 @@ def render(
         stand_ins=[
             (DATASETS[name], runs.dataset(name)) for name in CLASSES if runs.dataset(name) != name
         ],
-        tables=[_table(name, table) for name, table in tables.items()],
+        tables=[_table(name, table, laid_out.get(name)) for name, table in tables.items()],
     )
 
 
-def _table(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
+def _table(name: str, entries: Sequence[Entry], laid_out: pd.DataFrame | None) -> dict[str, Any]:
     """What the page shows of a table.
 
     Names that all of its rows share stand once, above it; of the others the last two have columns,
@@ -121,7 +123,7 @@ def _table(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
         "stem": stem(name),
         "title": TITLES[name],
         "shared": [cells[column][0] for column in COLUMNS if column not in varying],
-        "laid_out": _laid_out(name, entries),
+        "laid_out": None if laid_out is None else _laid_out(name, laid_out),
         "headings": shown,
         "names": len(columns),
         "sections": [(", ".join(names), rows[shown].to_numpy()) for names, rows in sections],
@@ -136,16 +138,12 @@ def _table(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
     }
 
 
-def _laid_out(name: str, entries: Sequence[Entry]) -> dict[str, Any] | None:
-    """The table in the paper's layout, None of one that the paper does not lay out."""
-    if name not in layout.LAYOUTS:
-        return None
-    table = layout.laid_out(name, entries)
-    names = table.index.nlevels
+def _laid_out(name: str, table: pd.DataFrame) -> dict[str, Any]:
+    """What the page shows of a table in the paper's layout."""
     return {
         "stem": f"{stem(name)}{LAYOUT}",
         "headings": layout.headings(table),
-        "names": names,
+        "names": table.index.nlevels,
         "rows": layout.rows(table),
     }
 

@@ -124,6 +124,7 @@ def _tables_and_page(
 
     files = {}
     entries = tables.tables(runs)
+    laid_out = {name: layout.laid_out(name, entries[name]) for name in layout.LAYOUTS}
     for name, table in entries.items():
         shown = [entry.cells() for entry in table]
         below = "".join(f"\n{note}\n" for note in tables.notes(name))
@@ -131,17 +132,16 @@ def _tables_and_page(
         files[f"{page.stem(name)}.csv"] = csv_text(
             tables.CSV_HEADINGS, tables.with_all_digits(table)
         ).encode()
-        if name in layout.LAYOUTS:
-            laid_out = layout.laid_out(name, table)
-            cells = layout.headings(laid_out), layout.rows(laid_out)
+        if name in laid_out:
+            cells = layout.headings(laid_out[name]), layout.rows(laid_out[name])
             stem = f"{page.stem(name)}{page.LAYOUT}"
             files[f"{stem}.md"] = (tables.markdown(*cells) + below).encode()
             files[f"{stem}.csv"] = csv_text(*cells).encode()
-            files[f"{stem}.tex"] = layout.latex(laid_out).encode()
+            files[f"{stem}.tex"] = layout.latex(laid_out[name]).encode()
     every_run = overview.overview(runs)
     files["runs.md"] = tables.markdown(*every_run).encode()
     files["runs.csv"] = csv_text(*every_run).encode()
-    html = page.render(folder, runs, problems, items, entries, every_run)
+    html = page.render(folder, runs, problems, items, entries, laid_out, every_run)
     return files | {"index.html": html.encode()}
 
 

@@ -1,6 +1,7 @@
 """The paper's tables, its values and ours side by side."""
 
 import dataclasses
+import functools
 import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -106,6 +107,7 @@ def notes(name: str) -> list[str]:
     return found
 
 
+@functools.cache
 def _given_twice() -> dict[str, list[tuple[str, str]]]:
     """By what it is of, a quantity for which the paper has two numbers: each table's."""
     found: dict[str, list[tuple[str, str]]] = {}

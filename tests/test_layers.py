@@ -207,6 +207,16 @@ def test_frozen_normalization_keeps_its_statistics(rng):
         np.testing.assert_array_equal(old, weight.numpy())
 
 
+def _shared(replicas, *arrays):
+    """Five examples for one replica, and the rest for the other."""
+
+    def of_replica(context):
+        part = slice(5) if context.replica_id_in_sync_group == 0 else slice(5, None)
+        return tuple(tf.constant(array[part]) for array in arrays)
+
+    return replicas.experimental_distribute_values_from_function(of_replica)
+
+
 @pytest.mark.parametrize("mean", [0.0, 0.99])
 def test_synchronized_replicas_normalize_as_one_device(mean, rng, two_replicas):
     # Around 0.99 lie the values of a saturated tanh, whose variance is small beside the mean.
@@ -221,18 +231,11 @@ def test_synchronized_replicas_normalize_as_one_device(mean, rng, two_replicas):
         moving = [layer.moving_mean.value, layer.moving_variance.value]
         return [outputs, tape.gradient(loss, images), *map(tf.convert_to_tensor, moving)]
 
-    def share(array):
-        # Five images for one replica and three for the other.
-        parts = [tf.constant(array[:5]), tf.constant(array[5:])]
-        return two_replicas.experimental_distribute_values_from_function(
-            lambda context: parts[context.replica_id_in_sync_group]
-        )
-
     with two_replicas.scope():
         synchronized = BatchNormalization(synchronized=True)
         synchronized.build(inputs.shape)
     step = tf.function(lambda images, weights: train_on(synchronized, images, weights))
-    parts = two_replicas.run(step, [share(inputs), share(cotangent)])
+    parts = two_replicas.run(step, _shared(two_replicas, inputs, cotangent))
     outputs, gradient, *moving = map(two_replicas.experimental_local_results, parts)
     single = BatchNormalization()
     single.build(inputs.shape)
@@ -259,16 +262,11 @@ def test_second_derivatives_of_synchronized_replicas(rng, two_replicas):
             penalty = tf.reduce_sum(first**2)
         return outer.gradient(penalty, rows)
 
-    def share(array):
-        return two_replicas.experimental_distribute_values_from_function(
-            lambda context: tf.constant(np.split(array, [5])[context.replica_id_in_sync_group])
-        )
-
     with two_replicas.scope():
         synchronized = BatchNormalization(synchronized=True)
         synchronized.build(inputs.shape)
     step = tf.function(lambda rows, weights: second(synchronized, rows, weights))
-    parts = two_replicas.run(step, [share(inputs), share(weights)])
+    parts = two_replicas.run(step, _shared(two_replicas, inputs, weights))
     single = BatchNormalization()
     single.build(inputs.shape)
     expected = second(single, tf.constant(inputs), weights)
