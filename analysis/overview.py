@@ -1,10 +1,12 @@
 """All runs there are, whatever of the paper they belong to."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from analysis import uncertainty
-from analysis.experiments import Runs, Setting, settings_of, varying_flags
-from analysis.runs import GAMMA_BETA_DECAYS
+from analysis.runs import GAMMA_BETA_DECAYS, Run
+from analysis.settings import Setting, settings_of, varying_flags
 from analysis.uncertainty import mean_and_std
 from keras_bnact.statistics import STATISTICS
 
@@ -12,7 +14,7 @@ from keras_bnact.statistics import STATISTICS
 ALWAYS = ("dataset", "model", "activation", "order")
 
 
-def overview(runs: Runs) -> tuple[list[str], list[list[str]]]:
+def overview(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     """Headings, and a row for every setting: what varies, its seeds, and means over them.
 
     Of several runs of the same seed the first counts.
@@ -21,7 +23,7 @@ def overview(runs: Runs) -> tuple[list[str], list[list[str]]]:
     final statistics, means of the layers, and by how much weight decay alone shrinks gamma and
     beta.
     """
-    settings = settings_of(runs.all)
+    settings = settings_of(runs)
     columns = [*ALWAYS, *(name for name in varying_flags(settings) if name not in ALWAYS)]
     rows = []
     for setting in settings:

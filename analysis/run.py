@@ -1,13 +1,12 @@
 """Draws the paper's figures and tables: `python -m analysis.run --help`."""
 
 import argparse
-import importlib.util
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from analysis.arguments import Parser, check_out, check_packages
 from train.csv_text import csv_text
 from train.errors import UsageError, file_errors, run_command
 from train.native_messages import suppressed
@@ -16,15 +15,6 @@ DESCRIPTION = """\
 Reads the run directories of train.run below a folder, and writes every figure of the paper that
 they allow (PNG, SVG, and the numbers as CSV), every table (Markdown and CSV) and index.html.
 """
-
-
-# The kinds of file of each figure.
-SUFFIXES = (".png", ".svg", ".csv")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"analysis.run: {message}; --help tells what is accepted.\n")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser("python -m analysis.run", description=DESCRIPTION, allow_abbrev=False)
+    parser = Parser("analysis.run", DESCRIPTION)
     parser.add_argument("--runs", metavar="DIR", type=Path, required=True, help="where runs are")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="what to write to")
     parser.add_argument(
@@ -51,16 +41,13 @@ def _run(options: argparse.Namespace) -> int:
     with file_errors(f"--runs={options.runs}"):
         if not options.runs.is_dir():
             raise UsageError(f"--runs={options.runs} is no folder: name one that holds runs.")
-    with file_errors(f"--out={options.out}"):
-        if options.out.exists() and not options.out.is_dir():
-            raise UsageError(f"--out={options.out} is no folder: name one to write to.")
-    for module in ("jinja2", "matplotlib", "pandas", "scipy"):
-        if importlib.util.find_spec(module) is None:
-            raise ModuleNotFoundError(name=module)
+    check_out(options.out)
+    check_packages()
     # Here, since they import Keras and Matplotlib, which take longer than a mistake should.
     with suppressed():
-        from analysis import figures
-        from analysis.experiments import Runs
+        from analysis import output
+        from analysis.paper import figures
+        from analysis.paper.experiments import Runs
         from analysis.runs import read
 
     chosen = _chosen(options.figures, figures.every())
@@ -72,11 +59,11 @@ def _run(options: argparse.Namespace) -> int:
     files = {name: content for _, contents in drawn for name, content in contents.items()}
     files |= _tables_and_page(options.runs, runs, problems, items)
     with file_errors(f"--out={options.out}"):
-        _write(files, options.out)
+        output.write(files, options.out)
     for problem in problems:
         print(f"left out: {problem}")
     finished = f"{len(found)} finished run{'s' * (len(found) != 1)}"
-    number = sum(item.svg is not None for item in items)
+    number = sum(item.image is not None for item in items)
     print(f"{finished}, {number} of {len(items)} figures: {options.out / 'index.html'}")
     return 0
 
@@ -94,33 +81,28 @@ def _chosen(given: str | None, every: Sequence[Any]) -> list[Any]:
     return [known[number] for number in known if number in given.split(",")]
 
 
-def _drawn(figure: Any, runs: Any) -> tuple[Any, dict[str, bytes | None]]:
+def _drawn(figure: Any, runs: Any) -> tuple[Any, Mapping[str, bytes | None]]:
     """A figure for the page, and its files by name: None for one that is not to be there."""
-    from analysis.figures import NotRunError
-    from analysis.page import Item
+    from analysis import output
+    from analysis.paper.figures import NotRunError
+    from analysis.paper.page import Item
 
     stem = f"figure{figure.number}"
     try:
         drawing = figure.draw(runs)
     except NotRunError:
-        # Those of runs that were there before would stand beside "not run".
-        return Item(figure, stem, None), dict.fromkeys(f"{stem}{s}" for s in SUFFIXES)
-    png, svg = io.BytesIO(), io.BytesIO()
-    drawing.figure.savefig(png, format="png")
-    drawing.figure.savefig(svg, format="svg", metadata={"Date": None})
-    numbers = drawing.numbers.astype(object).where(drawing.numbers.notna(), None)
-    numbers = csv_text([*numbers], numbers.to_numpy()).encode()
-    width = drawing.figure.get_figwidth()
-    item = Item(figure, stem, svg.getvalue(), width, drawing.settings, drawing.missing)
-    contents = (png.getvalue(), svg.getvalue(), numbers)
-    return item, {f"{stem}{s}": content for s, content in zip(SUFFIXES, contents, strict=True)}
+        return Item(figure, stem, None), output.no_figure(stem)
+    image, files = output.figure(stem, drawing)
+    return Item(figure, stem, image, drawing.settings, drawing.missing), files
 
 
 def _tables_and_page(
     folder: Path, runs: Any, problems: Sequence[str], items: Sequence[Any]
 ) -> dict[str, bytes]:
     """The other files, by name."""
-    from analysis import layout, overview, page, tables
+    from analysis import output
+    from analysis.overview import overview
+    from analysis.paper import layout, page, tables
 
     files = {}
     entries = tables.tables(runs)
@@ -128,30 +110,19 @@ def _tables_and_page(
     for name, table in entries.items():
         shown = [entry.cells() for entry in table]
         below = "".join(f"\n{note}\n" for note in tables.notes(name))
-        files[f"{page.stem(name)}.md"] = (tables.markdown(tables.HEADINGS, shown) + below).encode()
+        text = output.markdown(tables.HEADINGS, shown) + below
+        files[f"{page.stem(name)}.md"] = text.encode()
         files[f"{page.stem(name)}.csv"] = csv_text(
             tables.CSV_HEADINGS, tables.with_all_digits(table)
         ).encode()
         if name in laid_out:
-            cells = layout.headings(laid_out[name]), layout.rows(laid_out[name])
             stem = f"{page.stem(name)}{page.LAYOUT}"
-            files[f"{stem}.md"] = (tables.markdown(*cells) + below).encode()
-            files[f"{stem}.csv"] = csv_text(*cells).encode()
-            files[f"{stem}.tex"] = layout.latex(laid_out[name]).encode()
-    every_run = overview.overview(runs)
-    files["runs.md"] = tables.markdown(*every_run).encode()
+            files |= output.text_table(stem, laid_out[name], below)
+    every_run = overview(runs.all)
+    files["runs.md"] = output.markdown(*every_run).encode()
     files["runs.csv"] = csv_text(*every_run).encode()
     html = page.render(folder, runs, problems, items, entries, laid_out, every_run)
     return files | {"index.html": html.encode()}
-
-
-def _write(files: Mapping[str, bytes | None], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        if content is None:
-            (folder / name).unlink(missing_ok=True)
-        else:
-            (folder / name).write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -44,16 +44,25 @@ class Run:
         path: Its directory.
         flags: Text by name, as in `flags.txt`.
         history: A row for each epoch.
-        layers: A row for each layer after the last epoch, by its name: its statistics, and the
-            means that `GRADIENTS` names.
+        measured: A row for each layer of each epoch at whose end it was measured, by epoch and
+            name: its statistics, and the means that `GRADIENTS` names.
         summary: Final metrics.
     """
 
     path: Path
     flags: Mapping[str, str]
     history: pd.DataFrame
-    layers: pd.DataFrame
+    measured: pd.DataFrame
     summary: Mapping[str, Any]
+
+    @property
+    def seed(self) -> int:
+        return int(self.flags["seed"])
+
+    @functools.cached_property
+    def layers(self) -> pd.DataFrame:
+        """What was measured after the last epoch, by the layer."""
+        return self.measured.loc[self.summary["epochs"]]
 
     @property
     def accuracy(self) -> float:
@@ -149,14 +158,15 @@ def _run(path: Path) -> Run:
     with _whole(path, files.HISTORY):
         history = _history(path / files.HISTORY, summary)
     with _whole(path, files.STATISTICS):
-        statistics = _last_epoch(_table(path / files.STATISTICS, STATISTICS), summary)
+        statistics = _by_layer(_table(path / files.STATISTICS, STATISTICS), summary)
     with _whole(path, files.GRADIENTS):
-        gradients = _last_epoch(_table(path / files.GRADIENTS, GRADIENTS), summary)
+        gradients = _by_layer(_table(path / files.GRADIENTS, GRADIENTS), summary)
         if [*gradients.index] != [*statistics.index]:
             raise ValueError("gradients.csv and statistics.csv do not hold the same layers")
     with _whole(path, files.CHANNELS):
-        _check_channels(path / files.CHANNELS, statistics.index)
-    return Run(path, flags, history, statistics.join(gradients[[*GRADIENTS]]), summary)
+        _check_channels(path / files.CHANNELS, statistics.loc[summary["epochs"]].index)
+    measured = statistics[[*STATISTICS]].join(gradients[[*GRADIENTS]])
+    return Run(path, flags, history, measured, summary)
 
 
 @contextlib.contextmanager
@@ -211,18 +221,22 @@ def _check_summary(summary: Mapping[str, Any]) -> None:
 
 def _history(path: Path, summary: Mapping[str, Any]) -> pd.DataFrame:
     part = "val" if "validation" in summary else "test"
-    history = _table(path, ("learning_rate", "cross_entropy", f"{part}_cross_entropy"))
+    metrics = ("cross_entropy", "accuracy")
+    numbers = ("learning_rate", *metrics, *(f"{part}_{metric}" for metric in metrics))
+    history = _table(path, numbers)
     if [*history["epoch"]] != [*range(1, summary["epochs"] + 1)]:
         raise ValueError(f"history.csv does not hold the {summary['epochs']} epochs, in order")
     return history
 
 
-def _last_epoch(table: pd.DataFrame, summary: Mapping[str, Any]) -> pd.DataFrame:
-    """The layers after the last epoch, by name."""
-    last = table[table["epoch"] == summary["epochs"]]
-    if last.empty:
+def _by_layer(table: pd.DataFrame, summary: Mapping[str, Any]) -> pd.DataFrame:
+    """The layers, by epoch and name."""
+    if summary["epochs"] not in {*table["epoch"]}:
         raise ValueError(f"it lacks the layers after epoch {summary['epochs']}")
-    return last.set_index("layer")
+    table = table.set_index(["epoch", "layer"])
+    if table.index.has_duplicates:
+        raise ValueError("it holds a layer twice")
+    return table
 
 
 def _check_channels(path: Path, layers: pd.Index) -> None:

@@ -3,12 +3,7 @@
 from typing import Any
 
 import matplotlib
-import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
-
-from analysis.experiments import Experiment
-from analysis.uncertainty import mean_and_std
 
 # Okabe and Ito's colours, of different lightness. Most often the order has the colour.
 COLOURS = {"convention": "#0072B2", "swap": "#D55E00", "nwdbn": "#E69F00", "nobn": "#000000"}
@@ -36,43 +31,23 @@ matplotlib.rcParams.update(
 )
 
 
-def by_order(experiment: Experiment) -> dict[str, Any]:
-    """Keyword arguments of `Axes.plot` for a model, whose order has the colour."""
-    return {"color": COLOURS[experiment.order], "marker": MARKERS[experiment.order]}
+def by_order(order: str) -> dict[str, Any]:
+    """Keyword arguments of `Axes.plot` for a model whose order has the colour."""
+    return {"color": COLOURS[order], "marker": MARKERS[order]}
 
 
-def by_activation(experiment: Experiment) -> dict[str, Any]:
+def by_activation(activation: str, order: str) -> dict[str, Any]:
     """The same where the activation has the colour: the convention dashed."""
     return {
-        "color": ACTIVATIONS[experiment.activation],
-        "marker": MARKERS[experiment.order],
-        "linestyle": "--" if experiment.order == "convention" else "-",
+        "color": ACTIVATIONS[activation],
+        "marker": MARKERS[order],
+        "linestyle": "--" if order == "convention" else "-",
     }
 
 
 def band(colour: str) -> dict[str, Any]:
     """Keyword arguments of `Axes.fill_between` around a line of that colour."""
     return {"color": colour, "alpha": 0.15, "linewidth": 0}
-
-
-def seeds(
-    axes: Any, looks: dict[str, Any], label: str, values: pd.DataFrame
-) -> tuple[pd.Series, pd.Series]:
-    """Draws a model's mean over the seeds, in a band of one standard deviation.
-
-    Args:
-        looks: Keyword arguments of `Axes.plot`.
-        values: A row for each seed, and a column for each layer: they stand at 1, 2, ...
-
-    Returns:
-        Mean and sample standard deviation of every layer, NaN for one seed.
-    """
-    mean, std = mean_and_std(values)
-    x = np.arange(1, len(mean) + 1)
-    axes.plot(x, mean, label=label, **looks)
-    if len(values) > 1:
-        axes.fill_between(x, mean - std, mean + std, **band(looks["color"]))
-    return mean, std
 
 
 def from_zero(axes: Any, highest: float | None = None) -> None:

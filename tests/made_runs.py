@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis import run
-from analysis.experiments import DATASETS
+from analysis.paper.experiments import DATASETS
 from analysis.runs import GRADIENTS
 from keras_bnact.statistics import STATISTICS
 from train import run_directory
@@ -47,7 +47,9 @@ def make_run(tmp_path, rng):
                 "epoch": epoch,
                 "learning_rate": float(flags["learning_rate"]) / 10 ** (epoch - 1),
                 "cross_entropy": 3 - epoch,
+                "accuracy": 0.2 * epoch,
                 f"{part}_cross_entropy": 4 - epoch,
+                f"{part}_accuracy": 0.1 * epoch,
             }
             for epoch in (1, 2)
         ]
@@ -65,7 +67,9 @@ def make_run(tmp_path, rng):
         ]
         directory.write_csv(run_directory.STATISTICS, layers)
         gradients = [
-            {"epoch": 2, "layer": layer, **dict.fromkeys(GRADIENTS, 0.1)} for layer in LAYERS
+            {"epoch": epoch, "layer": layer, **dict.fromkeys(GRADIENTS, 0.05 * epoch)}
+            for epoch in (1, 2)
+            for layer in LAYERS
         ]
         directory.write_csv(run_directory.GRADIENTS, gradients)
         with directory.writing(run_directory.CHANNELS) as path, path.open("wb") as file:
@@ -107,8 +111,8 @@ def everything(make_run):
 def lengthen(path):
     """A history of as many epochs as the flagfile asks for."""
     (path / "history.csv").write_text(
-        "epoch,learning_rate,cross_entropy,test_cross_entropy\n"
-        + "".join(f"{epoch},0.1,1.0,2.0\n" for epoch in range(1, 201))
+        "epoch,learning_rate,cross_entropy,accuracy,test_cross_entropy,test_accuracy\n"
+        + "".join(f"{epoch},0.1,1.0,0.5,2.0,0.4\n" for epoch in range(1, 201))
     )
     summary = (path / "summary.json").read_text()
     (path / "summary.json").write_text(summary.replace('"epochs": 2', '"epochs": 200'))
@@ -118,7 +122,9 @@ def lengthen(path):
 
 
 def _channels(order, rng):
-    arrays = {f"{layer}/std": np.ones(3) for layer in LAYERS}
+    of_channels = {name: rng.normal(size=3) for name in ("mean", "skewness", "saturation")}
+    of_channels["std"] = np.ones(3)
+    arrays = {f"{layer}/{name}": x for layer in LAYERS for name, x in of_channels.items()}
     edges, counts = np.linspace(-1, 1, 11), rng.integers(0, 9, (10, 10))
     for key in (
         *(f"{layer}/{of}_histogram" for layer in LAYERS for of in ("activation", "output")),

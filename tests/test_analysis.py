@@ -7,8 +7,9 @@ import pytest
 from conftest import ROOT, SMALL_RUN
 from made_runs import analyse, read
 
-from analysis import experiments, figures, page, run, tables
-from analysis.experiments import Runs
+from analysis import run
+from analysis.paper import experiments, figures, page, tables
+from analysis.paper.experiments import Runs
 
 
 def test_an_empty_folder_gives_the_analytic_figures_and_says_what_to_run(tmp_path, capsys):

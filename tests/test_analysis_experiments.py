@@ -5,8 +5,9 @@ import json
 import pytest
 from made_runs import analyse, lengthen, read
 
-from analysis import experiments, runs
-from analysis.experiments import DATASETS, Experiment, Runs
+from analysis import runs
+from analysis.paper import experiments
+from analysis.paper.experiments import DATASETS, Experiment, Runs
 from analysis.runs import GAMMA_BETA_DECAYS
 from train import options
 

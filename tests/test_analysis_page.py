@@ -4,7 +4,7 @@ import re
 
 from made_runs import analyse
 
-from analysis import tables
+from analysis.paper import tables
 
 
 def test_the_page_holds_its_images(tmp_path):

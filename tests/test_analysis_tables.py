@@ -10,8 +10,9 @@ from conftest import ROOT
 from made_runs import analyse, read
 from test_flagfiles import ACCURACIES, HYPER_PARAMETERS, SINGLE
 
-from analysis import published, tables, uncertainty
-from analysis.experiments import ACTIVATIONS, DATASETS, ORDERS, Experiment, Runs
+from analysis import uncertainty
+from analysis.paper import published, tables
+from analysis.paper.experiments import ACTIVATIONS, DATASETS, ORDERS, Experiment, Runs
 from keras_bnact.statistics import STATISTICS
 
 

@@ -9,9 +9,10 @@ import scipy.integrate
 import scipy.stats
 from made_runs import LAYERS, OFF, analyse, lengthen, read
 
-from analysis import figures, runs, style
-from analysis.experiments import DATASETS, Runs
-from analysis.figures import analytic
+from analysis import runs, style
+from analysis.paper import figures
+from analysis.paper.experiments import DATASETS, Runs
+from analysis.paper.figures import analytic
 
 
 @pytest.fixture

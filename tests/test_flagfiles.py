@@ -5,7 +5,7 @@ import re
 import pytest
 from conftest import ROOT
 
-from analysis.published import numbers
+from analysis.paper.published import numbers
 from train import options
 from train.sweeps import grid
 

@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from analysis import published
+from analysis.paper import published
 from analysis.runs import ASIDE, Run
+from analysis.settings import Setting, settings_of, varying_flags
 
 # What stands in for a data set without runs: a user's own images of as many classes.
 STAND_IN = "image_folder"
 CLASSES = {"cifar10": 10, "cifar100": 100}
-# Flags that say how large an experiment is.
-SIZE = ("width", "train_examples", "epochs")
 # What these are where a flagfile of the paper's says nothing.
 DEFAULTS = {"momentum": "0.9", "kernel_initializer": "fan_in_uniform", "bias_initializer": "zeros"}
 DATASETS = {
@@ -87,30 +86,18 @@ def _order(run: Run) -> str | None:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Setting:
-    """Runs of an experiment that differ in their seeds alone.
+class Chosen(Setting):
+    """The setting that stands for an experiment.
 
     Attributes:
-        runs: The runs.
         alternatives: How many other settings of the same experiment there are runs of.
         searched: The flags in which these settings differ, among those of one size.
         by_test: Whether the test accuracy has chosen this setting among others.
     """
 
-    runs: Sequence[Run]
-    alternatives: int = 0
-    searched: Sequence[str] = ()
-    by_test: bool = False
-
-    @property
-    def flags(self) -> dict[str, str]:
-        """What the runs have in common."""
-        return dict(self.runs[0].setting_flags)
-
-    @property
-    def size(self) -> tuple[float, ...]:
-        """Of the experiment: its `SIZE`, where no flag means all."""
-        return tuple(float(self.flags.get(name, "inf")) for name in SIZE)
+    alternatives: int
+    searched: Sequence[str]
+    by_test: bool
 
     @property
     def name(self) -> str:
@@ -119,47 +106,13 @@ class Setting:
         order = _order(self.runs[0]) or flags["order"]
         return Experiment(order, flags["model"], flags["activation"]).name
 
-    @property
-    def images(self) -> tuple[str, int | None]:
-        """Which images: runs on as many classes of the same kind of data set are comparable."""
-        return self.flags["dataset"], self.runs[0].summary.get("classes")
 
-    @property
-    def held_out(self) -> bool:
-        """Whether part of the training images was held out."""
-        return self.runs[0].held_out
-
-    def made_by(self, flags: Mapping[str, str]) -> bool:
-        """Whether the runs are those of a flagfile, whatever stands in for its images."""
-        aside = (*ASIDE, "dataset", "data_dir")
-        own = self.runs[0].flags
-        asked = DEFAULTS | {name: flags[name] for name in flags if name not in aside}
-        return all(_same(own.get(name), value) for name, value in asked.items())
-
-    @property
-    def sound(self) -> list[Run]:
-        """The runs that did not diverge; all if every one did."""
-        return [run for run in self.runs if not run.diverged] or [*self.runs]
-
-    def accuracies(self) -> pd.Series:
-        """On the test images in percent, by the seed."""
-        return pd.Series({int(run.flags["seed"]): run.accuracy for run in self.runs})
-
-    def means_of_layers(self, statistic: str) -> pd.Series:
-        """Of each seed that did not diverge, by the seed."""
-        return pd.Series(
-            {int(run.flags["seed"]): run.mean_of_layers(statistic) for run in self.sound}
-        )
-
-    def over_layers(self, statistic: str) -> pd.DataFrame:
-        """A row for each seed that did not diverge, by the seed, and a column for each layer."""
-        seeds = [int(run.flags["seed"]) for run in self.sound]
-        return pd.DataFrame([run.layers[statistic] for run in self.sound]).set_axis(seeds)
-
-    def over_epochs(self, metric: str) -> pd.DataFrame:
-        """A row for each seed, a column for each epoch, as far as all runs got."""
-        curves = [run.history.set_index("epoch")[metric] for run in self.runs]
-        return pd.concat(curves, axis="columns", join="inner").T
+def made_by(setting: Setting, flags: Mapping[str, str]) -> bool:
+    """Whether runs are those of a flagfile, whatever stands in for its images."""
+    aside = (*ASIDE, "dataset", "data_dir")
+    own = setting.runs[0].flags
+    asked = DEFAULTS | {name: flags[name] for name in flags if name not in aside}
+    return all(_same(own.get(name), value) for name, value in asked.items())
 
 
 class Runs:
@@ -193,7 +146,7 @@ class Runs:
             if run.flags["dataset"] == STAND_IN and run.summary.get("classes") == CLASSES[dataset]
         ]
 
-    def setting(self, experiment: Experiment) -> Setting | None:
+    def setting(self, experiment: Experiment) -> Chosen | None:
         """The runs of an experiment, of one setting; None if there are none.
 
         Runs that were trained on all images come first, then those of the largest size, then those
@@ -204,7 +157,7 @@ class Runs:
         found = self._of(experiment)
         return best(found, experiment.flagfiles) if found else None
 
-    def search(self, experiment: Experiment) -> Setting | None:
+    def search(self, experiment: Experiment) -> Chosen | None:
         """The best of an experiment's runs with held-out images: what a search has chosen."""
         found = [run for run in self._of(experiment) if run.held_out]
         return best(found) if found else None
@@ -213,20 +166,7 @@ class Runs:
         return [run for run in self.on(experiment.dataset) if experiment.fits(run)]
 
 
-def settings_of(runs: Sequence[Run]) -> list[Setting]:
-    """All runs, those that differ in their seeds alone together; the first of each seed."""
-    table = pd.DataFrame(
-        {
-            "run": runs,
-            "flags": [run.setting_flags for run in runs],
-            "seed": [int(run.flags["seed"]) for run in runs],
-        }
-    ).drop_duplicates(["flags", "seed"])
-    settings = table.groupby("flags", sort=False)
-    return [Setting([*alike.sort_values("seed")["run"]]) for _, alike in settings]
-
-
-def best(runs: Sequence[Run], flagfiles: Sequence[Mapping[str, str]] = ()) -> Setting:
+def best(runs: Sequence[Run], flagfiles: Sequence[Mapping[str, str]] = ()) -> Chosen:
     """Of runs of one experiment those of one setting, chosen as `Runs.setting` says."""
     found = settings_of(runs)
     held_out = [setting for setting in found if setting.held_out]
@@ -234,14 +174,14 @@ def best(runs: Sequence[Run], flagfiles: Sequence[Mapping[str, str]] = ()) -> Se
     choice = _choice(held_out, varying_flags(whole))
 
     def rank(setting: Setting) -> tuple:
-        own = any(map(setting.made_by, flagfiles))
+        own = any(made_by(setting, flags) for flags in flagfiles)
         return setting.size, own, choice.items() <= setting.flags.items(), len(setting.runs)
 
     highest = max(map(rank, whole))
     first = [setting for setting in whole if rank(setting) == highest]
     chosen = max(first, key=_chosen_by)
-    return dataclasses.replace(
-        chosen,
+    return Chosen(
+        chosen.runs,
         alternatives=len(found) - 1,
         searched=_searched(whole),
         by_test=len(first) > 1 and not chosen.held_out,
@@ -265,12 +205,6 @@ def _searched(settings: Sequence[Setting]) -> list[str]:
     sizes = {setting.size: None for setting in settings}
     by_size = [[setting for setting in settings if setting.size == size] for size in sizes]
     return list(dict.fromkeys(name for alike in by_size for name in varying_flags(alike)))
-
-
-def varying_flags(settings: Sequence[Setting]) -> list[str]:
-    """The flags that are not the same in all settings."""
-    flags = pd.DataFrame([setting.flags for setting in settings])
-    return [*flags.columns[flags.nunique(dropna=False) > 1]]
 
 
 def _chosen_by(setting: Setting) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from train.flag_text import parsed
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NUMBERS = Path(__file__).with_name("published.csv")
 FLAGFILES = ROOT / "train" / "flagfiles"
 

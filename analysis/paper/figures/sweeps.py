@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import commands, style
-from analysis.experiments import Experiment, Runs, Setting, best
-from analysis.figures import Drawing, Figure, NotRunError
+from analysis import style
+from analysis.drawing import Drawing
+from analysis.paper import commands
+from analysis.paper.experiments import Chosen, Experiment, Runs, best
+from analysis.paper.figures import Figure, NotRunError
 from analysis.runs import GAMMA_BETA_DECAYS, Run
 from analysis.uncertainty import mean_and_std
 
@@ -36,7 +38,7 @@ def _draw(
             [_means(setting, statistic) for setting in found.values()], index=[*found]
         ).rename_axis("weight_decay")
         drawn, axes = style.new(6.4, 5.0, nrows=2, sharex=True)
-        looks = style.by_order(experiment) | {"capsize": 3}
+        looks = style.by_order(experiment.order) | {"capsize": 3}
         for axis, metric, label in zip(
             axes,
             ("accuracy", statistic),
@@ -60,7 +62,7 @@ def _draw(
     return draw
 
 
-def _by_decay(runs: Runs, fits: Callable[[Run], float | None]) -> dict[float, Setting]:
+def _by_decay(runs: Runs, fits: Callable[[Run], float | None]) -> dict[float, Chosen]:
     """The settings of a sweep by what varies.
 
     Of several sweeps that of the largest size, then of the most values, then of the most runs.
@@ -88,7 +90,7 @@ def _by_decay(runs: Runs, fits: Callable[[Run], float | None]) -> dict[float, Se
     return {value: best([*alike]) for value, alike in chosen.groupby("decay")["run"]}
 
 
-def _means(setting: Setting, statistic: str) -> dict[str, float]:
+def _means(setting: Chosen, statistic: str) -> dict[str, float]:
     accuracy, accuracy_std = mean_and_std(setting.accuracies())
     mean, std = mean_and_std(setting.means_of_layers(statistic))
     return {

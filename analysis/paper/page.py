@@ -1,25 +1,21 @@
 """`index.html`: every figure and table on one page."""
 
-import base64
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
-from analysis import layout
-from analysis.differences import hyper_parameter_differences, scale_differences
-from analysis.experiments import CLASSES, DATASETS, Runs, Setting
-from analysis.figures import Figure
-from analysis.tables import COLUMNS, HEADINGS, SEARCHED, TITLES, Entry, notes
+from analysis import output
+from analysis.output import Image
+from analysis.paper.differences import hyper_parameter_differences, scale_differences
+from analysis.paper.experiments import CLASSES, DATASETS, Chosen, Runs
+from analysis.paper.figures import Figure
+from analysis.paper.tables import COLUMNS, HEADINGS, SEARCHED, TITLES, Entry, notes
 
-# Inches; a wider figure has panels side by side, too small to be read on a narrow screen.
-SINGLE_PANEL = 7.0
 # Of the names of a table's files in the layout of the paper.
 LAYOUT = "_paper_layout"
-TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,26 +25,16 @@ class Item:
     Attributes:
         figure: What it is.
         stem: Its files' name without their ending.
-        svg: The drawing, None if it has not been run.
-        width: Of the drawing, in inches.
+        image: The drawing, None if it has not been run.
         settings: The runs behind it.
         missing: What could be shown and has not been run.
     """
 
     figure: Figure
     stem: str
-    svg: bytes | None
-    width: float = 0.0
-    settings: Sequence[Setting] = ()
+    image: Image | None
+    settings: Sequence[Chosen] = ()
     missing: Sequence[str] = ()
-
-    @property
-    def image(self) -> str:
-        return base64.b64encode(self.svg).decode() if self.svg else ""
-
-    @property
-    def wide(self) -> bool:
-        return self.width > SINGLE_PANEL
 
     @property
     def flags(self) -> list[str]:
@@ -87,14 +73,14 @@ def render(
         laid_out: Those that the paper lays out, as `layout.laid_out` gives them.
         overview: As `overview.overview` gives it.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     entries = [entry for table in tables.values() for entry in table]
-    return environment.from_string(TEMPLATE.read_text()).render(
+    return output.page(
+        "paper",
         folder=folder,
         runs=len(runs.all),
         problems=problems,
         figures=items,
-        drawn=sum(item.svg is not None for item in items),
+        drawn=sum(item.image is not None for item in items),
         filled=sum(entry.ours is not None for entry in entries),
         numbers=len(entries),
         overview=overview,
@@ -142,9 +128,9 @@ def _laid_out(name: str, table: pd.DataFrame) -> dict[str, Any]:
     """What the page shows of a table in the paper's layout."""
     return {
         "stem": f"{stem(name)}{LAYOUT}",
-        "headings": layout.headings(table),
+        "headings": output.headings(table),
         "names": table.index.nlevels,
-        "rows": layout.rows(table),
+        "rows": output.rows(table),
     }
 
 
@@ -153,8 +139,8 @@ def stem(table: str) -> str:
     return "numbers_in_the_text" if table == "text" else f"table{table}"
 
 
-def _flags(setting: Setting) -> str:
-    seeds = ", ".join(run.flags["seed"] for run in setting.runs)
+def _flags(setting: Chosen) -> str:
+    seeds = ", ".join(str(run.seed) for run in setting.runs)
     flags = " ".join(f"--{name}={value}" for name, value in setting.flags.items() if value)
     others = f"\nother settings of it: {setting.alternatives}" if setting.alternatives else ""
     return f"{flags}\nseeds {seeds}{others}"

@@ -2,14 +2,14 @@
 
 import dataclasses
 import functools
-import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from analysis import commands, published, uncertainty
-from analysis.experiments import ACTIVATIONS, DATASETS, ORDERS, Experiment, Runs, Setting
+from analysis import uncertainty
+from analysis.paper import commands, published
+from analysis.paper.experiments import ACTIVATIONS, DATASETS, ORDERS, Chosen, Experiment, Runs
 from analysis.uncertainty import Estimate
 
 TITLES = {
@@ -47,7 +47,7 @@ class Entry:
     paper: str
     ours: Estimate | str | None = None
     seeds: int = 0
-    settings: Sequence[Setting] = ()
+    settings: Sequence[Chosen] = ()
     command: str = ""
 
     @property
@@ -126,16 +126,6 @@ def _place(table: str) -> str:
     return "the text" if table == "text" else f"table {table}"
 
 
-def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, with cells as they are, whatever they hold."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return html.escape(text, quote=False).replace("|", r"\|")
-
-
 def with_all_digits(entries: Sequence[Entry]) -> list[list[Any]]:
     """The rows of a table for a CSV file; what is not run is None."""
     return [
@@ -161,7 +151,7 @@ def _entry(row: Mapping[str, str], runs: Runs) -> Entry:
 
 
 def _filled(
-    row: Mapping[str, str], runs: Runs, find: Callable[[Experiment], Setting | None]
+    row: Mapping[str, str], runs: Runs, find: Callable[[Experiment], Chosen | None]
 ) -> Entry:
     order, quantity = row["order"], row["quantity"]
     orders = ("swap", "convention") if order == DIFFERENCE else (order,)
@@ -189,13 +179,11 @@ def _filled(
     return Entry(names, row["value"], ours, ours.seeds, settings)
 
 
-def _values(setting: Setting, quantity: str) -> pd.Series:
+def _values(setting: Chosen, quantity: str) -> pd.Series:
     """Of each seed."""
-    if quantity == "accuracy":
-        return setting.accuracies()
     if quantity == "highest saturation":
         return setting.over_layers("saturation").max(axis="columns")
-    return setting.means_of_layers(quantity)
+    return setting.values(quantity)
 
 
 def _plain(text: str) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.experiments import SIZE, Setting
+from analysis.paper.experiments import Chosen
+from analysis.settings import SIZE
 
 # Flags that a comparison takes to be the same.
 SCALE = (
@@ -28,7 +29,7 @@ HYPER_PARAMETERS = (
 )
 
 
-def scale_differences(settings: Sequence[Setting]) -> list[str]:
+def scale_differences(settings: Sequence[Chosen]) -> list[str]:
     """In what of `SCALE` runs on the same images differ: `"width 0.25, 1.0"`."""
     differences = {
         f"{flag} {', '.join(table[flag].unique())}": None
@@ -39,7 +40,7 @@ def scale_differences(settings: Sequence[Setting]) -> list[str]:
     return [*differences]
 
 
-def hyper_parameter_differences(settings: Sequence[Setting]) -> list[str]:
+def hyper_parameter_differences(settings: Sequence[Chosen]) -> list[str]:
     """In which hyper-parameters runs on the same images differ.
 
     Returns:
@@ -57,7 +58,7 @@ def hyper_parameter_differences(settings: Sequence[Setting]) -> list[str]:
     return [*differences]
 
 
-def _on_the_same_images(settings: Sequence[Setting], flags: Sequence[str]) -> list[pd.DataFrame]:
+def _on_the_same_images(settings: Sequence[Chosen], flags: Sequence[str]) -> list[pd.DataFrame]:
     """Tables of the settings that are on the same images: their models, and these flags."""
     rows = [
         (setting.images, setting.name, *(setting.flags.get(flag, "not given") for flag in flags))

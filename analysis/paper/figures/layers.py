@@ -1,20 +1,18 @@
 """A statistic of every layer: figures 3, 4, 9, 10, 13 and 14."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis import commands, style
-from analysis.experiments import ACTIVATIONS, DATASETS, Experiment, Runs, Setting
-from analysis.figures import Drawing, Figure, NotRunError, with_runs
+from analysis import drawing, style
+from analysis.drawing import QUANTITIES, Drawing, Shown
+from analysis.paper import commands
+from analysis.paper.experiments import ACTIVATIONS, DATASETS, Experiment, Runs
+from analysis.paper.figures import Figure, NotRunError, by_order, with_runs
 from keras_bnact import activations
 
-# Of the vertical axis: its label, and its end where that is known.
-AXES = {"saturation": ("Saturation", 1.0), "skewness": ("Skewness", None)}
-# Lines that leave their legend room among them.
-FEW = 3
 BOTH = (Experiment("convention"), Experiment("swap"))
 
 
@@ -22,7 +20,7 @@ def _both_orders(statistic: str) -> Callable[[Runs], Drawing]:
     def draw(runs: Runs) -> Drawing:
         found, missing = with_runs(runs, BOTH)
         drawn, axes = style.new()
-        numbers = _lines(axes, found, statistic, lambda experiment: experiment.label)
+        numbers = _lines(axes, by_order(found), statistic)
         return Drawing(drawn, numbers, list(found.values()), missing)
 
     return draw
@@ -33,7 +31,7 @@ def _without_normalization(runs: Runs) -> Drawing:
     found, missing = with_runs(runs, experiments)
     drawn, axes = style.new(10, 3.6, ncols=2)
     numbers = [
-        _lines(axis, found, statistic, lambda experiment: experiment.label)
+        _lines(axis, by_order(found), statistic)
         for axis, statistic in zip(axes, ("saturation", "skewness"), strict=True)
     ]
     return Drawing(drawn, pd.concat(numbers), list(found.values()), missing)
@@ -66,13 +64,15 @@ def _activations(runs: Runs) -> Drawing:
         right.text(0.5, 0.5, "not run", ha="center", transform=right.transAxes, color="0.4")
         right.set_axis_off()
         return Drawing(drawn, pd.concat(numbers), (), ["the skewness of the layers, on the right"])
-    lines = _lines(
-        right,
-        found,
-        "skewness",
-        lambda experiment: f"{experiment.label}, {ACTIVATIONS[experiment.activation]}",
-        looks=style.by_activation,
-    )
+    shown = [
+        Shown(
+            f"{experiment.label}, {ACTIVATIONS[experiment.activation]}",
+            style.by_activation(experiment.activation, experiment.order),
+            setting,
+        )
+        for experiment, setting in found.items()
+    ]
+    lines = _lines(right, shown, "skewness")
     return Drawing(drawn, pd.concat([*numbers, lines]), list(found.values()), missing)
 
 
@@ -99,8 +99,10 @@ def _datasets(runs: Runs) -> Drawing:
         images = runs.dataset_name(experiment.dataset)
         axis.set_title(f"{experiment.network}, {images}", fontsize=9)
         if experiment in found:
-            one = {experiment: found[experiment]}
-            numbers.append(_lines(axis, one, "skewness", _network_and_images, legend=False))
+            name = f"{experiment.network}, {DATASETS[experiment.dataset]}"
+            one = Shown(name, style.by_order(experiment.order), found[experiment])
+            numbers.append(drawing.over_layers(axis, [one], "skewness"))
+            axis.set_ylabel(QUANTITIES["skewness"].label)
             # The first of the row may be switched off.
             axis.tick_params(labelleft=True)
         else:
@@ -114,45 +116,18 @@ def _datasets(runs: Runs) -> Drawing:
     return Drawing(drawn, pd.concat(numbers), list(found.values()), missing)
 
 
-def _network_and_images(experiment: Experiment) -> str:
-    return f"{experiment.network}, {DATASETS[experiment.dataset]}"
-
-
 def _depth(runs: Runs) -> Drawing:
     found, missing = with_runs(runs, (Experiment("swap", "vgg16"),))
     drawn, axes = style.new()
-    numbers = _lines(axes, found, "skewness", lambda experiment: experiment.label)
+    numbers = _lines(axes, by_order(found), "skewness")
     return Drawing(drawn, numbers, list(found.values()), missing)
 
 
-def _lines(
-    axes: Any,
-    found: dict[Experiment, Setting],
-    statistic: str,
-    label: Callable[[Experiment], str],
-    legend: bool = True,
-    looks: Callable[[Experiment], dict[str, Any]] = style.by_order,
-) -> pd.DataFrame:
-    """A line for each setting, with a band of one standard deviation over its seeds."""
-    numbers: list[pd.DataFrame] = []
-    longest: list[str] = []
-    for experiment, setting in found.items():
-        values, model = setting.over_layers(statistic), label(experiment)
-        mean, std = style.seeds(axes, looks(experiment), model, values)
-        longest = max(longest, [*mean.index], key=len)
-        named = {"model": model, "dataset": setting.flags["dataset"], "layer": mean.index}
-        points = {"x": np.arange(1, len(mean) + 1), "y": mean, "std": std}
-        numbers.append(pd.DataFrame(named | {"statistic": statistic} | points))
-    step = 1 + len(longest) // 16
-    axes.set_xticks(range(1, len(longest) + 1, step), longest[::step], rotation=90, fontsize=8)
-    title, highest = AXES[statistic]
-    axes.set(ylabel=title, xlabel="Layer")
-    style.from_zero(axes, highest)
-    if legend and len(found) > FEW:
-        axes.legend(ncols=2, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    elif legend:
-        axes.legend()
-    return pd.concat(numbers)
+def _lines(axes: Any, shown: Sequence[Shown], quantity: str) -> pd.DataFrame:
+    numbers = drawing.over_layers(axes, shown, quantity)
+    axes.set_ylabel(QUANTITIES[quantity].label)
+    drawing.legend(axes, len(shown))
+    return numbers
 
 
 _BOTH = commands.experiments(["table2/tanh_convention", "table2/tanh_swap"])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.tables import COLUMNS, Entry
+from analysis.paper.tables import COLUMNS, Entry
 from analysis.uncertainty import Estimate
 
 # Of each table, what has a row of its own, and what its columns are of.
@@ -15,8 +15,6 @@ LAYOUTS = {
     "7": (["model"], ["quantity"]),
 }
 NOT_RUN = "not run"
-# Of LaTeX's own, without a package.
-RULES = [{"selector": rule, "props": ":hline;"} for rule in ("toprule", "midrule", "bottomrule")]
 
 
 def laid_out(name: str, entries: Sequence[Entry]) -> pd.DataFrame:
@@ -36,26 +34,6 @@ def laid_out(name: str, entries: Sequence[Entry]) -> pd.DataFrame:
     table = cells.pivot(index=rows, columns=columns, values="text")
     table = table.loc[_keys(index)][_keys(header)].fillna("")
     return table.rename_axis(index=rows, columns=columns)
-
-
-def latex(table: pd.DataFrame) -> str:
-    """The same as a `tabular` of LaTeX's, which needs no package."""
-    style = table.style.format(escape="latex").set_table_styles(RULES)
-    for axis in ("index", "columns"):
-        style = style.format_index(escape="latex", axis=axis)
-    columns = "l" * table.index.nlevels + "r" * table.shape[1]
-    return style.to_latex(column_format=columns, multicol_align="c", sparse_index=False)
-
-
-def headings(table: pd.DataFrame) -> list[str]:
-    """Those of the rows, and of every column in one text, as Markdown and CSV have them."""
-    keys = [key if isinstance(key, tuple) else (key,) for key in table.columns]
-    return [*table.index.names, *(", ".join(key) for key in keys)]
-
-
-def rows(table: pd.DataFrame) -> list[list[str]]:
-    """The cells below `headings`."""
-    return [[*map(str, row)] for row in table.reset_index().to_numpy()]
 
 
 def _text(entry: Entry) -> str:

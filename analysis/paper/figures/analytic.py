@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from analysis import style
-from analysis.experiments import Runs
-from analysis.figures import Drawing, Figure
+from analysis.drawing import Drawing
+from analysis.paper.experiments import Runs
+from analysis.paper.figures import Figure
 from keras_bnact import statistics
 
 # Mean and standard deviation of the input of tanh, figure 6.
@@ -33,7 +34,7 @@ def moments_of_tanh(mean: float, std: float) -> tuple[float, float, float]:
 
     Example:
 
-    >>> from analysis.figures.analytic import moments_of_tanh
+    >>> from analysis.paper.figures.analytic import moments_of_tanh
     >>> round(moments_of_tanh(1.0, 0.5)[0], 3)
     0.689
     """

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from analysis import commands, published, style
-from analysis.experiments import Experiment, Runs, Setting, best
-from analysis.figures import Drawing, Figure, NotRunError
-from analysis.uncertainty import mean_and_std
+from analysis import drawing, style
+from analysis.drawing import Drawing
+from analysis.paper import commands, published
+from analysis.paper.experiments import Chosen, Experiment, Runs, best, made_by
+from analysis.paper.figures import Figure, NotRunError, by_order
 
 # By order: one that table 2 has, too.
 FLAGFILES = {"convention": "table2/tanh_convention", "swap": "figure16/swap"}
@@ -17,28 +18,17 @@ def _draw(metric: str, label: str) -> Callable[[Runs], Drawing]:
     def draw(runs: Runs) -> Drawing:
         found = _same_hyper_parameters(runs)
         drawn, axes = style.new()
-        numbers = []
-        for experiment, setting in found.items():
-            curves = setting.over_epochs(metric)
-            mean, _ = mean_and_std(curves)
-            lowest, highest = curves.min(skipna=False), curves.max(skipna=False)
-            looks = style.by_order(experiment) | {"markevery": max(1, len(mean) // 10)}
-            axes.plot(mean.index, mean, label=experiment.label, **looks)
-            axes.fill_between(mean.index, lowest, highest, **style.band(looks["color"]))
-            named = {"model": experiment.label, "epoch": mean.index}
-            shown = {metric: mean, "lowest": lowest, "highest": highest}
-            numbers.append(pd.DataFrame(named | shown))
-        axes.set(xlabel="Epoch", ylabel=label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        numbers = drawing.over_epochs(axes, by_order(found), metric)
+        axes.set_ylabel(label)
         several = any(len(setting.runs) > 1 for setting in found.values())
         title = "mean, and range of the seeds" if several else None
         axes.legend(title=title, title_fontsize=8)
-        return Drawing(drawn, pd.concat(numbers), list(found.values()))
+        return Drawing(drawn, numbers, list(found.values()))
 
     return draw
 
 
-def _same_hyper_parameters(runs: Runs) -> dict[Experiment, Setting]:
+def _same_hyper_parameters(runs: Runs) -> dict[Experiment, Chosen]:
     """The two orders with all other flags alike.
 
     Of several pairs that of the largest size, then that of the figure's flagfiles, then that of
@@ -64,9 +54,9 @@ def _same_hyper_parameters(runs: Runs) -> dict[Experiment, Setting]:
     if not pairs:
         raise NotRunError
 
-    def rank(pair: dict[Experiment, Setting]) -> tuple:
+    def rank(pair: dict[Experiment, Chosen]) -> tuple:
         flagfiles = zip(pair.values(), FLAGFILES.values(), strict=True)
-        own = all(setting.made_by(published.flags(name)) for setting, name in flagfiles)
+        own = all(made_by(setting, published.flags(name)) for setting, name in flagfiles)
         accuracy = sum(setting.accuracies().mean() for setting in pair.values())
         return min(setting.size for setting in pair.values()), own, accuracy
 

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import commands, style
-from analysis.experiments import Experiment, Runs, Setting
-from analysis.figures import Drawing, Figure, with_runs
+from analysis import drawing, style
+from analysis.drawing import Drawing
+from analysis.paper import commands
+from analysis.paper.experiments import Chosen, Experiment, Runs
+from analysis.paper.figures import Figure, with_runs
 from analysis.runs import Run
 from train.errors import UsageError
 
@@ -25,7 +27,7 @@ def _channels_of_a_layer(runs: Runs) -> Drawing:
         whole = drawn.add_subplot(grid[2 * number : 2 * number + 2, :2])
         key = f"{layer}/activation_histogram"
         numbers.append(_bars(whole, channels, key, 0, experiment, layer))
-        seed = run.flags["seed"]
+        seed = run.seed
         whole.set_title(f"{experiment.label}: {layer}, seed {seed}")
         whole.set(xlabel="Activation", ylabel="Share")
         key = f"{layer}/activation_channel_histograms"
@@ -50,7 +52,7 @@ def _output_of_a_block(runs: Runs) -> Drawing:
     numbers = []
     for line, (experiment, setting) in zip(axes, found.items(), strict=True):
         run = setting.runs[0]
-        channels, seed = run.channels, run.flags["seed"]
+        channels, seed = run.channels, run.seed
         key = f"{_layer_shown(run, 'output')}/output_channel_histograms"
         for i, axis in enumerate(line):
             channel = channels[f"{key}/channels"][i]
@@ -76,7 +78,7 @@ def _layer_shown(run: Run, of: str) -> str:
     )
 
 
-def _shown(found: dict[Experiment, Setting]) -> list[Setting]:
+def _shown(found: dict[Experiment, Chosen]) -> list[Chosen]:
     """What is drawn: a channel has no mean over seeds, so it is that of the first."""
     return [dataclasses.replace(setting, runs=setting.runs[:1]) for setting in found.values()]
 
@@ -90,18 +92,10 @@ def _bars(
     name: str,
     density: bool = False,
 ) -> pd.DataFrame:
-    """Shares of all values; with `density` per unit of the axis, since bins differ in width."""
-    edges, counts = channels[f"{key}/edges"][row], channels[f"{key}/counts"][row]
-    share = counts / max(counts.sum(), 1)
-    axes.grid(False)
-    if not edges[0] < edges[-1]:
-        # Batch normalization with a gamma of zero.
-        axes.text(0.5, 0.5, f"all at {edges[0]:g}", ha="center", transform=axes.transAxes)
-    else:
-        height = share / np.diff(edges) if density else share
-        axes.stairs(height, edges, fill=True, color=style.COLOURS[experiment.order])
-    bins = {"from": edges[:-1], "to": edges[1:], "share": share}
-    return pd.DataFrame({"model": experiment.label, "of": name} | bins)
+    """Of a row of the histograms that a key of `channels.npz` names."""
+    histogram = {part: channels[f"{key}/{part}"] for part in ("edges", "counts")}
+    shares = drawing.bars(axes, histogram, row, style.COLOURS[experiment.order], density)
+    return pd.DataFrame({"model": experiment.label, "of": name}, index=shares.index).join(shares)
 
 
 _BOTH = commands.experiments(f"table2/tanh_{order}" for order in ("convention", "swap"))

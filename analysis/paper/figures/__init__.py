@@ -7,33 +7,15 @@ import dataclasses
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-import pandas as pd
-
-from analysis.experiments import Experiment, Runs, Setting
+from analysis import style
+from analysis.drawing import Drawing, Shown
+from analysis.paper.experiments import Chosen, Experiment, Runs
 
 
 class NotRunError(Exception):
     """There are no runs for a figure or a part of it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Drawing:
-    """What is drawn.
-
-    Attributes:
-        figure: A Matplotlib figure.
-        numbers: What it shows.
-        settings: The runs behind it.
-        missing: What could be shown and has no runs, in words.
-    """
-
-    figure: Any
-    numbers: pd.DataFrame
-    settings: Sequence[Setting] = ()
-    missing: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +48,7 @@ def every() -> tuple[Figure, ...]:
 
 def with_runs(
     runs: Runs, experiments: Sequence[Experiment]
-) -> tuple[dict[Experiment, Setting], list[str]]:
+) -> tuple[dict[Experiment, Chosen], list[str]]:
     """The experiments that have runs, and in words those that have none.
 
     Raises:
@@ -77,3 +59,11 @@ def with_runs(
     if not there:
         raise NotRunError
     return there, [experiment.name for experiment in experiments if experiment not in there]
+
+
+def by_order(found: Mapping[Experiment, Chosen]) -> list[Shown]:
+    """Settings named after their order, which has the colour."""
+    return [
+        Shown(experiment.label, style.by_order(experiment.order), setting)
+        for experiment, setting in found.items()
+    ]
