@@ -214,7 +214,9 @@ def test_importing_the_package_registers_its_layers(module, run_python):
     assert run_python("-c", code).stdout == "BoundedBlock\n"
 
 
-@pytest.mark.parametrize("program", ["train.run", "train.sweep", "analysis.run"])
+@pytest.mark.parametrize(
+    "program", ["train.run", "train.sweep", "analysis.run", "analysis.compare"]
+)
 def test_a_command_answers_before_keras_is_there(program, run_python):
     """To `--help`, and to a mistake."""
     code = (

@@ -1,0 +1,1 @@
+"""Runs of one's own beside one another, whatever of the paper they belong to."""
