@@ -17,7 +17,7 @@ import pandas as pd
 import train.run_directory as files
 from keras_bnact.statistics import STATISTICS
 from train.errors import UsageError
-from train.flag_text import parsed
+from train.flag_text import of_run
 
 # Of each weight layer.
 GRADIENTS = ("input", "weight_gradient", "activation_gradient")
@@ -89,13 +89,16 @@ class Run:
         """By how much weight decay alone shrinks gamma and beta: by a factor of `exp(-shrinkage)`.
 
         `weight_decay * sum of the steps' learning rates / (1 - momentum)`, of gamma and
-        of beta; None of a run without them, or that does not say how many steps it took.
+        of beta, the momentum that of SGD and 0 of an optimizer that decouples the decay; None of a
+        run without them, or that does not say how many steps it took.
         """
         steps, flags = self.summary.get("steps"), self.flags
-        if steps is None or "momentum" not in flags or flags["order"] == "nobn":
+        if steps is None or flags["order"] == "nobn":
+            return None
+        if "momentum" not in flags and flags["optimizer"] == "sgd":
             return None
         rates = float(self.history["learning_rate"].mean()) * steps
-        scale = rates / (1.0 - float(flags["momentum"]))
+        scale = rates / (1.0 - float(flags.get("momentum", 0.0)))
         return tuple(decay * scale for decay in self.gamma_beta_decays)
 
     @property
@@ -150,7 +153,7 @@ def _run(path: Path) -> Run:
         if not (path / name).is_file():
             raise FileNotFoundError(2, "missing", str(path / name))
     with _whole(path, files.FLAGS):
-        flags = parsed(_text(path / files.FLAGS))
+        flags = of_run(_text(path / files.FLAGS))
         _check_flags(flags)
     with _whole(path, files.SUMMARY):
         summary = json.loads((path / files.SUMMARY).read_text())

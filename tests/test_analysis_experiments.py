@@ -47,6 +47,16 @@ def test_what_held_out_images_chose_is_shown_before_what_is_more_accurate(make_r
     assert (float(gap["ours"]), gap["95 % from"] != "") == (pytest.approx(31.0), True)
 
 
+def test_runs_that_are_not_trained_in_the_papers_way_stand_for_none_of_it(make_run, tmp_path):
+    make_run("paper", 0.5)
+    make_run("adamw", 0.9, optimizer="adamw")
+    make_run("cosine", 0.9, learning_rate_schedule="cosine")
+    found, _ = runs.read(tmp_path / "runs")
+    (shown,) = Runs(found).setting(Experiment("swap")).runs
+    assert shown.path.name == "paper"
+    assert len(read(analyse(tmp_path, "--figures=6") / "runs.csv")) == 3
+
+
 def test_the_largest_scale_is_shown(make_run, tmp_path):
     make_run("full", 0.7, width="1.0", epochs="200")
     for seed in (0, 1):

@@ -211,3 +211,11 @@ def test_by_how_much_weight_decay_shrinks_gamma_and_beta(tmp_path, make_run):
     assert np.exp(-swap.shrinkage[0]) == pytest.approx(value, rel=0.01)
     rows = read(analyse(tmp_path, "--figures=6") / "runs.csv")
     assert [row["shrinkage"] for row in rows] == ["", "0.22"]
+    # Decoupled, a decay knows no momentum.
+    flags = (path / "flags.txt").read_text()
+    (path / "flags.txt").write_text(flags.replace("momentum=0.9", "optimizer=adamw"))
+    value = 1.0
+    for rate in [0.1] * 400 + [0.01] * 400:
+        value -= rate * 0.0005 * value
+    _, adamw = runs.read(tmp_path / "runs")[0]
+    assert np.exp(-adamw.shrinkage[0]) == pytest.approx(value, rel=1e-4)

@@ -10,13 +10,6 @@ from train.data.image_set import ImageSet
 from train.training import divergence, loop
 
 
-class Epochs:
-    over = False
-
-    def __init__(self, rate):
-        self.rate = lambda epoch: rate
-
-
 def made(rate):
     train, test = digits(200), digits(77)
     mean, variance = train.channel_moments()
@@ -45,21 +38,21 @@ def test_the_largest_weight_is_named():
 
 def test_training_again_stops_before_the_step():
     training = made(1e38)
-    epoch, step, images = training.train_until_not_finite(range(3), Epochs(1e38))
+    epoch, step, images = training.train_until_not_finite(range(3))
     # What the first step makes of the weights cannot be squared.
     assert (epoch, step) == (0, 1)
     assert images.shape == (32, 32, 32, 3)
     before = [np.array(variable) for variable in training.model.trainable_variables]
     assert 1e30 < max(np.abs(value).max() for value in before) < np.inf
     # From there on, that it is the first is known.
-    epoch, step, again = training.train_until_not_finite(range(3), Epochs(1e38), steps=1)
+    epoch, step, again = training.train_until_not_finite(range(3), steps=1)
     assert (epoch, step) == (0, 1)
     np.testing.assert_array_equal(again, images)
 
 
 def test_training_again_to_the_end_finds_nothing():
     training = made(0.01)
-    assert training.train_until_not_finite(range(1), Epochs(0.01)) is None
+    assert training.train_until_not_finite(range(1)) is None
 
 
 def test_what_goes_wrong_after_the_steps_is_found_on_the_test_images():
@@ -67,13 +60,13 @@ def test_what_goes_wrong_after_the_steps_is_found_on_the_test_images():
     logits = training.model.get_layer("logits").trainable_variables[0]
     train_one_by_one = training.train_until_not_finite
 
-    def and_then_lose_a_weight(epochs, run, steps):
-        assert train_one_by_one(epochs, run, steps) is None
+    def and_then_lose_a_weight(epochs, steps):
+        assert train_one_by_one(epochs, steps) is None
         logits.assign(np.full(logits.shape, np.inf))
 
     training.train_until_not_finite = and_then_lose_a_weight
     tests = training.images.test.test_batches()
-    found = divergence.find(training.flags, training, range(2), Epochs(0.01), tests)
+    found = divergence.find(training.flags, training, range(2), tests)
     assert (found.epoch, found.layer) == (2, "logits")
     assert "in none of its steps, taken again, but by what comes after them" in found.reason
     assert "after a largest weight of inf (logits/kernel)" in found.reason

@@ -37,6 +37,10 @@ SENSIBLE = {
     "batch_size": st.sampled_from(["2", "32", "1_024", "१२"]),
     "learning_rate": st.floats(1e-300, 1e30).map(str),
     "learning_rate_drops": st.sampled_from(["", "1", "2,5", " 3, 4", "0.5", "0.1,.9"]),
+    "optimizer": st.sampled_from(["sgd", "adamw", "lamb", "muon"]),
+    "learning_rate_schedule": st.sampled_from(["steps", "cosine"]),
+    "warmup_fraction": st.floats(1e-9, 0.999).map(str),
+    "label_smoothing": st.floats(0.0, 0.999).map(str),
     "momentum": st.floats(0.0, 0.999).map(str),
     "weight_decay": st.floats(0.0, 3.0).map(str),
     "beta_weight_decay": st.sampled_from(["-0", "1e-400", "1e-4"]),
@@ -65,6 +69,8 @@ EDGES = {
     ],
     "validation_fraction": ["1", "-1e-9", "0.99999999999999999999"],
     "momentum": ["1", "-1e-9"],
+    "warmup_fraction": ["0", "1"],
+    "label_smoothing": ["-1e-9", "1"],
     "width": ["0", "100"],
     "epochs": ["0", "1", "3"],
     "batch_size": ["1", "3"],
@@ -134,7 +140,19 @@ def check_sense(flags):
     assert flags.learning_rate > 0.0
     assert 0.0 < flags.width < 100.0
     assert 0.0 <= flags.validation_fraction < 1.0
-    assert 0.0 <= flags.momentum < 1.0
+    assert 0.0 <= flags.label_smoothing < 1.0
+    if flags.optimizer == "sgd":
+        assert 0.0 <= flags.momentum < 1.0
+    else:
+        assert flags.optimizer in {"adamw", "lamb", "muon"}
+        assert flags.momentum is None
+        decays = {flags.gamma_weight_decay, flags.beta_weight_decay}
+        assert decays <= {None, 0.0, flags.weight_decay}
+    if flags.learning_rate_schedule == "cosine":
+        assert flags.learning_rate_drops == []
+    else:
+        assert flags.learning_rate_schedule == "steps"
+        assert flags.warmup_fraction is None
     for name in ("epochs", "batch_size", "seed", "replicas", "statistics_every"):
         assert values[name] is None or (type(values[name]) is int and values[name] < 2**31)
     assert flags.epochs >= 1

@@ -153,13 +153,21 @@ flags = options.parse(json.loads(sys.argv[2]))
 moments = {name: tuple(given[name]) for name in ("mean", "variance")}
 images = ImageSet(train=None, test=None, classes=10, size=32, flip=False, **moments)
 model = network.build(flags, images)
-network.set_loss(model, keras.optimizers.SGD(0.0, momentum=flags.momentum))
+if flags.optimizer == "sgd":
+    optimizer = keras.optimizers.SGD(0.0, momentum=flags.momentum)
+else:
+    optimizer = keras.optimizers.AdamW(0.0, weight_decay=flags.weight_decay)
+network.set_loss(model, optimizer, flags.label_smoothing)
 model.set_weights([given[f"weight{i}"] for i in range(len(model.weights))])
 losses = []
 for step, (x, y) in enumerate(zip(given["x"], given["y"])):
-    model.optimizer.learning_rate = learning_rate(
-        flags.learning_rate, flags.learning_rate_drops, step // 10
-    )
+    if flags.learning_rate_schedule == "steps":
+        rate = learning_rate(flags.learning_rate, flags.learning_rate_drops, step // 10)
+    elif step < 4:
+        rate = flags.learning_rate * step / 4
+    else:
+        rate = flags.learning_rate * (1 + np.cos(np.pi * (step - 4) / 16)) / 2
+    model.optimizer.learning_rate = rate
     model.reset_metrics()
     losses.append(float(model.train_on_batch(x, y, return_dict=True)["loss"]))
 print(json.dumps(losses))
@@ -169,17 +177,29 @@ print(json.dumps(losses))
 # Rounding decides which of two equal neighbours a pooling takes, one window in some ten steps: from
 # there on networks go apart. MobileNet has no pooling.
 @pytest.mark.parametrize(("network_name", "steps"), [("mobilenet", 20), ("vgg16_8", 2)])
-@pytest.mark.parametrize("order", ["swap", "convention"])
+@pytest.mark.parametrize(
+    ("order", "training"),
+    [
+        ("swap", ["--learning_rate_drops=1"]),
+        ("convention", ["--learning_rate_drops=1"]),
+        (
+            "swap",
+            [
+                *("--optimizer=adamw", "--weight_decay=0.5", "--label_smoothing=0.1"),
+                *("--learning_rate_schedule=cosine", "--warmup_fraction=0.2"),
+            ],
+        ),
+    ],
+)
 def test_steps_are_those_of_tensorflow(
-    order, network_name, steps, image_set, tmp_path, rng, run_python
+    order, training, network_name, steps, image_set, tmp_path, rng, run_python
 ):
     # Ten steps an epoch, after the first of which the learning rate falls.
     arguments = [*SMALL, f"--model={network_name}", f"--order={order}", "--width=0.15"]
-    arguments += ["--epochs=2", "--learning_rate=0.0005", "--learning_rate_drops=1"]
+    arguments += ["--epochs=2", "--learning_rate=0.0005", *training]
     flags = options.parse(arguments)
     loop = JaxLoop(flags, image_set)
-    loop.optimizer = jax_loop.make_optimizer(flags, steps=10)
-    loop.optimizer.build(loop.model.trainable_variables)
+    loop.optimizer = jax_loop.make_optimizer(flags, 10, loop.model)
     order = rng.integers(0, len(image_set.train), (steps, 32))
     x, y = image_set.train.images[order], image_set.train.labels[order]
     weights = {f"weight{i}": w for i, w in enumerate(loop.model.get_weights())}

@@ -86,6 +86,18 @@ MISTAKES = [
     (["--learning_rate=-0.1"], "-0.1.*above 0"),
     (["--weight_decay=inf"], "inf.*finite"),
     (["--momentum=1"], "momentum=1.*below 1"),
+    (["--optimizer=adam"], "optimizer=adam: give one of sgd, adamw.*did you mean adamw?"),
+    (["--optimizer=lamb", "--momentum=0.5"], "--momentum=0.5 goes with --optimizer=sgd"),
+    (
+        ["--optimizer=adamw", "--beta_weight_decay=1e-4"],
+        "beta_weight_decay=0.0001: --optimizer=adamw has one decay.*give 0 or .*, 0.0005",
+    ),
+    (
+        ["--learning_rate_schedule=cosine", "--learning_rate_drops=5"],
+        "drops goes with --learning_rate_schedule=steps",
+    ),
+    (["--warmup_fraction=0.1"], "fraction=0.1 goes with --learning_rate_schedule=cosine"),
+    (["--label_smoothing=1"], "label_smoothing=1.*below 1"),
     (["--validation_fraction=1"], "validation_fraction=1.*below 1"),
     (["--image_size=8", "--dataset=image_folder"], "image_size=8.*at least 32"),
     (["--skip_corrupt"], "--skip_corrupt goes with --dataset=image_folder; the files of digits"),

@@ -344,7 +344,7 @@ def test_a_killed_run_goes_on_bit_for_bit(finished, tmp_path):
     assert_same_run(finished[0], run_dir)
 
 
-SIGNALLED = """
+INTERRUPTED = """
 import json, os, signal, sys
 from train import options, run
 from train.run_directory import RunDirectory
@@ -378,6 +378,8 @@ from train.training.driver import Run
 from train.training.tensorflow_loop import TensorFlowLoop
 
 interrupted(signal.SIGTERM, Run, "end_step", 3)
+"""
+SIGNALLED = f"""{INTERRUPTED}
 interrupted(signal.SIGINT, Run, "begin_step", 2)
 # Of the second epoch, whose steps are done.
 interrupted(signal.SIGTERM, TensorFlowLoop, "evaluate", 2)
@@ -409,6 +411,26 @@ def test_a_signalled_run_goes_on_within_its_epoch_and_is_extended(finished, run_
     assert_same_run(finished[0], run_dir)
     expected = (finished[0] / "flags.txt").read_text()
     assert (run_dir / "flags.txt").read_text() == expected
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lamb", "muon"])
+def test_every_optimizer_goes_on_within_a_cosine(optimizer, train, run_python, tmp_path):
+    arguments = [*SMALL, "--epochs=2", "--export=none", f"--optimizer={optimizer}"]
+    arguments += ["--learning_rate_schedule=cosine", "--warmup_fraction=0.3"]
+    arguments += ["--learning_rate=0.01", "--label_smoothing=0.1"]
+    undisturbed, signalled = tmp_path / "undisturbed", tmp_path / "signalled"
+    assert train(*arguments, f"--run_dir={undisturbed}").returncode == 0
+    goes_on = f'{INTERRUPTED}\ninterrupted(0, Run, "save", 0)\nassert statuses == [143, 0]'
+    process = run_python("-c", goes_on, *arguments, signalled)
+    assert process.returncode == 0, process.stderr
+    assert "Going on after step 3 of epoch 1 of 2" in process.stdout
+    assert_same_run(undisturbed, signalled)
+    with (signalled / "history.csv").open(newline="") as file:
+        first, second = (float(row["learning_rate"]) for row in csv.DictReader(file))
+    assert 0.01 > first > second > 0.0
+    process = train(*arguments, f"--run_dir={signalled}", "--epochs=3", "--extend")
+    assert process.returncode == 2
+    assert "has come down to 0 over its 2 epochs" in process.stderr
 
 
 @pytest.mark.slow

@@ -2,6 +2,9 @@
 
 from collections.abc import Collection
 
+# Flags that came later than the first runs, and what those did.
+LATER = {"optimizer": "sgd", "learning_rate_schedule": "steps", "label_smoothing": "0.0"}
+
 
 def parsed(text: str) -> dict[str, str]:
     """The values of the flags, by name; those of a boolean are `"on"` and `"off"`.
@@ -19,6 +22,11 @@ def parsed(text: str) -> dict[str, str]:
         elif name:
             flags[name] = "on"
     return flags
+
+
+def of_run(text: str) -> dict[str, str]:
+    """Those of a run, whenever it was made, as `parsed` gives them."""
+    return LATER | parsed(text)
 
 
 def without(text: str, names: Collection[str]) -> list[str]:

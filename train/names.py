@@ -15,6 +15,15 @@ PRECISIONS = {
     "float16": "mixed_float16",
     "float64": "float64",
 }
+# Name on the command line: class in keras.optimizers, and its arguments of a weight decay that is
+# no penalty.
+OPTIMIZERS = {
+    "sgd": ("SGD", ()),
+    "adamw": ("AdamW", ("weight_decay",)),
+    "lamb": ("Lamb", ("weight_decay",)),
+    "muon": ("Muon", ("weight_decay", "adam_weight_decay")),
+}
+SCHEDULES = ("steps", "cosine")
 ORDERS = ("swap", "convention", "nobn")
 # Name on the command line: function in keras_bnact.models and its own arguments.
 MODELS = {

@@ -33,6 +33,7 @@ PLACE_FLAGS = ("run_dir", "overwrite", "extend")
 CHECKPOINT_FLAGS = ("checkpoint_every", "keep_checkpoint")
 BESIDE = (*PLACE_FLAGS, *CHECKPOINT_FLAGS, "help")
 ENGINES = ("local", "ray")
+MOMENTUM = 0.9
 # Of a flag's name; none of ours is nearly as long.
 LONGEST = 80
 # In the answer to --help, for absl's own names of what a flag takes.
@@ -144,7 +145,34 @@ def define() -> flags.FlagValues:
         "Images a step, of all replicas together; the images left over by the last whole "
         "batch of an epoch are skipped, others in every epoch.",
     )
-    number("learning_rate", 0.01, Number(float, above=0.0), "Of SGD, before any drop.")
+    name(
+        "optimizer",
+        "sgd",
+        names.OPTIMIZERS,
+        "Keras' SGD with --momentum, AdamW, Lamb or Muon, the last three with Keras' defaults for "
+        "all but rate and decay; Keras' Muon takes the matrices of dense layers, and has Adam take "
+        "all else.",
+    )
+    number(
+        "learning_rate",
+        0.01,
+        Number(float, above=0.0),
+        "The largest, before any drop; what fits depends on the --optimizer.",
+    )
+    name(
+        "learning_rate_schedule",
+        "steps",
+        names.SCHEDULES,
+        "steps: a tenth after every one of --learning_rate_drops. cosine: from step to step along "
+        "half a cosine, to 0 at the end of --epochs.",
+    )
+    number(
+        "warmup_fraction",
+        None,
+        Number(float, above=0.0, below=1.0),
+        "Part of the steps in which the learning rate grows from 0, before the cosine. "
+        "Default: none.",
+    )
     flags.DEFINE(
         EpochsOrParts(),
         "learning_rate_drops",
@@ -155,24 +183,35 @@ def define() -> flags.FlagValues:
         values,
         EpochsSerializer(),
     )
-    number("momentum", 0.9, Number(float, at_least=0.0, below=1.0), "Of SGD.")
+    number("momentum", MOMENTUM, Number(float, at_least=0.0, below=1.0), "Of SGD.")
+    number(
+        "label_smoothing",
+        0.0,
+        Number(float, at_least=0.0, below=1.0),
+        "Part of each label that the loss spreads over all classes; cross_entropy in the results "
+        "is without it.",
+    )
     number(
         "weight_decay",
         0.0005,
         Number(float, at_least=0.0),
-        "The penalty's gradient per unit of weight, on kernels and biases.",
+        "On kernels and biases: of SGD the penalty's gradient per unit of weight, as in the paper; "
+        "of the other optimizers by which part of itself a weight shrinks in a step, per unit of "
+        "learning rate (decoupled).",
     )
     number(
         "gamma_weight_decay",
         None,
         Number(float, at_least=0.0),
-        "The same on batch normalization's gamma. Default: --weight_decay.",
+        "The same on batch normalization's gamma; 0 or --weight_decay where that is decoupled. "
+        "Default: --weight_decay.",
     )
     number(
         "beta_weight_decay",
         None,
         Number(float, at_least=0.0),
-        "The same on batch normalization's beta. Default: --weight_decay.",
+        "The same on batch normalization's beta; 0 or --weight_decay where that is decoupled. "
+        "Default: --weight_decay.",
     )
     number(
         "early_stopping_patience",
@@ -364,6 +403,8 @@ def parse(arguments: Sequence[str]) -> flags.FlagValues:
     if not values.help:
         values.learning_rate_drops = in_epochs(values.learning_rate_drops, values.epochs)
         _check_together(values)
+        if values.optimizer != "sgd":
+            values.momentum = None
     return values
 
 
@@ -465,6 +506,7 @@ def _check_together(values: flags.FlagValues) -> None:
             f"--learning_rate_drops={','.join(map(str, drops))}: a drop after epoch {drops[-1]} "
             f"has no effect with --epochs={values.epochs}; give epochs below {values.epochs}."
         )
+    _check_optimizer(values)
     if values.image_size is not None and values.dataset != "image_folder":
         raise UsageError(
             f"--image_size={values.image_size} goes with --dataset=image_folder; "
@@ -484,6 +526,29 @@ def _check_together(values: flags.FlagValues) -> None:
         raise UsageError(f"--replicas={values.replicas} goes with --strategy=mirrored.")
     check_batch_size(values.batch_size, values.replicas or 1)
     _check_export(values)
+
+
+def _check_optimizer(values: flags.FlagValues) -> None:
+    cosine = values.learning_rate_schedule == "cosine"
+    if cosine and values.learning_rate_drops:
+        raise UsageError(
+            "--learning_rate_drops goes with --learning_rate_schedule=steps: take one of them out."
+        )
+    if values.warmup_fraction is not None and not cosine:
+        raise UsageError(
+            f"--warmup_fraction={values.warmup_fraction:g} goes with "
+            "--learning_rate_schedule=cosine."
+        )
+    if values.optimizer == "sgd":
+        return
+    if values.momentum not in (MOMENTUM, None):
+        raise UsageError(f"--momentum={values.momentum:g} goes with --optimizer=sgd.")
+    for name in ("gamma_weight_decay", "beta_weight_decay"):
+        if values[name].value not in (None, 0.0, values.weight_decay):
+            raise UsageError(
+                f"--{name}={values[name].value:g}: --optimizer={values.optimizer} has one decay "
+                f"for all weights; give 0 or that of --weight_decay, {values.weight_decay:g}."
+            )
 
 
 def _check_export(values: flags.FlagValues) -> None:

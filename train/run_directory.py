@@ -373,8 +373,8 @@ class RunDirectory:
             text = (self.path / FLAGS).read_bytes().decode()
             if text != self.flags_text and not text.endswith("\n"):
                 raise ValueError("its last line is not whole")
-        old = flag_text.parsed(text)
-        new = flag_text.parsed(self.flags_text)
+        old = flag_text.of_run(text)
+        new = flag_text.of_run(self.flags_text)
         extended = self.extend and _refuse_other_schedule(self.path, old, new)
         names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
         if new.get("dataset") != "image_folder":
@@ -424,6 +424,11 @@ def _refuse_other_schedule(path: Path, old: dict[str, str], new: dict[str, str])
         raise UsageError(
             f"--extend: {path} holds a run of {before} epochs, and --epochs={epochs} is fewer: "
             "give more."
+        )
+    if epochs > before and old.get("learning_rate_schedule") == "cosine":
+        raise UsageError(
+            f"--extend: the learning rate of {path} has come down to 0 over its {before} epochs, "
+            "from which there is no going on: train a run of more epochs, in another folder."
         )
     of_old, of_new = (flags.get("learning_rate_drops", "") for flags in (old, new))
     kept = [drop for drop in of_new.split(",") if drop and int(drop) < before]

@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.paper import published
 from analysis.runs import ASIDE, Run
 from analysis.settings import Setting, settings_of, varying_flags
+from train.flag_text import LATER
 
 # What stands in for a data set without runs: a user's own images of as many classes.
 STAND_IN = "image_folder"
@@ -136,13 +137,17 @@ class Runs:
         return DATASETS[name] if found == name else f"{DATASETS[name]} ({found})"
 
     def on(self, dataset: str) -> list[Run]:
-        """The runs on a data set of the paper's, or on what stands in for it."""
-        own = [run for run in self.all if run.flags["dataset"] == dataset]
+        """The runs on a data set of the paper's, or on what stands in for it.
+
+        Of those that are trained by SGD, with its schedule and loss, as the paper's are.
+        """
+        trained = [run for run in self.all if LATER.items() <= run.flags.items()]
+        own = [run for run in trained if run.flags["dataset"] == dataset]
         if own or dataset not in CLASSES:
             return own
         return [
             run
-            for run in self.all
+            for run in trained
             if run.flags["dataset"] == STAND_IN and run.summary.get("classes") == CLASSES[dataset]
         ]
 

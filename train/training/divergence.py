@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from train.training.loop import Epochs, Loop
+from train.training.loop import Loop
+from train.training.optimizer import mean_rate
 
 
 class NotFiniteError(Exception):
@@ -37,9 +38,7 @@ class Divergence:
     reason: str
 
 
-def find(
-    flags: Any, loop: Loop, epochs: range, run: Epochs, tests: Iterable[Any], steps: int = 0
-) -> Divergence:
+def find(flags: Any, loop: Loop, epochs: range, tests: Iterable[Any], steps: int = 0) -> Divergence:
     """Trains epochs again, step by step, and looks where they go wrong.
 
     A step whose loss is not finite leaves no weight that is, and nothing to be found there.
@@ -48,11 +47,10 @@ def find(
         flags: The run's.
         loop: As the last checkpoint has it.
         epochs: From that on, counted from 0, to the one whose figures are not finite.
-        run: Has their learning rates.
         tests: Batches that they are judged by, where no step goes wrong.
         steps: Of the first of the epochs that are done.
     """
-    found = loop.train_until_not_finite(epochs, run, steps)
+    found = loop.train_until_not_finite(epochs, steps)
     loop.update()
     if found is not None:
         epoch, step, images = found
@@ -63,11 +61,12 @@ def find(
         layers = (first_layer(loop.network, images, training=False) for images, _ in tests)
         layer = next(filter(None, layers), None)
     path, value = largest_weight(loop.network)
+    rate = mean_rate(flags, loop.steps, epoch)
     reason = (
         f"the loss of epoch {epoch + 1} is not finite: {where}, "
         + (f"{layer} is the first layer of such values" if layer else "but no layer's values")
         + f", after a largest weight of {value:.2g} ({path}); try a smaller --learning_rate "
-        f"than {flags.learning_rate:g}{_decay_alone(flags, run.rate(epoch))}."
+        f"than {flags.learning_rate:g}{_decay_alone(flags, rate)}."
     )
     return Divergence(epoch + 1, layer, reason)
 
@@ -75,6 +74,8 @@ def find(
 def _decay_alone(flags: Any, rate: float) -> str:
     """Words for a step that is too long for weight decay, even without a loss."""
     # Of gradient descent with momentum on a parabola of curvature `weight_decay`.
+    if flags.optimizer != "sgd":
+        return ""
     product, limit = rate * flags.weight_decay, 2 * (1 + flags.momentum)
     if product <= limit:
         return ""

@@ -21,8 +21,9 @@ from train.training import divergence, environment, layer_tables, network
 from train.training.checkpoint import Checkpoint
 from train.training.divergence import NotFiniteError
 from train.training.loop import Loop, for_backend
+from train.training.optimizer import mean_rate
 from train.training.progress import METRICS, NO_STEP, PartOfEpoch
-from train.training.schedule import is_measured, learning_rate, stops_early
+from train.training.schedule import is_measured, stops_early
 
 # As many as the library reads.
 REPRESENTATIVE_IMAGES = 256
@@ -95,8 +96,8 @@ class Run:
         )
 
     def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
-        return learning_rate(self.flags.learning_rate, self.flags.learning_rate_drops, epoch)
+        """The learning rate of an epoch, counted from 0: the mean of its steps'."""
+        return mean_rate(self.flags, self.steps, epoch)
 
     def announce(self) -> None:
         """Says what is trained."""
@@ -210,7 +211,7 @@ class Run:
         again = range(self.checkpoint.progress.epochs, epoch + 1)
         tests = self.images.parts()[self.monitored].test_batches()
         steps = self.checkpoint.part.steps
-        found = divergence.find(self.flags, self.loop, again, self, tests, steps)
+        found = divergence.find(self.flags, self.loop, again, tests, steps)
         self.directory.write_json(run_directory.DIVERGED, dataclasses.asdict(found))
         return DivergedError(f"{found.reason} {self.directory.path} holds the epochs before it.")
 

@@ -20,9 +20,9 @@ from train.data.image_set import TEST_BATCH_SIZE, ImageSet
 from train.data.images import ArraySource
 from train.data.jax import epoch_key, epoch_order, pad_crop_flip
 from train.training.loop import Epochs, Loop
-from train.training.network import build, set_loss
+from train.training.network import CrossEntropy, build, set_loss
+from train.training.optimizer import make as make_optimizer
 from train.training.progress import METRICS, NO_STEP, PartOfEpoch
-from train.training.schedule import learning_rate
 
 # Lines that a run prints on its way.
 LINES = 10
@@ -72,25 +72,6 @@ def make(flags: Any, images: ImageSet) -> "JaxLoop":
     return _kept[key]
 
 
-def make_optimizer(flags: Any, steps: int) -> keras.optimizers.Optimizer:
-    """SGD, whose learning rate falls at the epochs that the flags name.
-
-    Args:
-        flags: The run's.
-        steps: An epoch's.
-    """
-    rate: Any = flags.learning_rate
-    if flags.learning_rate_drops:
-        rate = keras.optimizers.schedules.PiecewiseConstantDecay(
-            [drop * steps - 1 for drop in flags.learning_rate_drops],
-            [
-                learning_rate(flags.learning_rate, flags.learning_rate_drops, epoch)
-                for epoch in (0, *flags.learning_rate_drops)
-            ],
-        )
-    return keras.optimizers.SGD(rate, momentum=flags.momentum)
-
-
 class JaxLoop(Loop):
     """A network in training, all on the device.
 
@@ -108,9 +89,9 @@ class JaxLoop(Loop):
         random.seed(flags.seed)
         self.network = build(flags, images)
         self.model = self.eval_model = keras.Model(self.network.input, self.network.output)
-        set_loss(self.model, optimizer=None)
-        self.optimizer = make_optimizer(flags, self.steps)
-        self.optimizer.build(self.model.trainable_variables)
+        self.loss = CrossEntropy(flags.label_smoothing)
+        set_loss(self.model, None, flags.label_smoothing)
+        self.optimizer = make_optimizer(flags, self.steps, self.model)
         self.variables = [
             *self.model.trainable_variables,
             *self.model.non_trainable_variables,
@@ -157,9 +138,7 @@ class JaxLoop(Loop):
             if run.over:
                 break
 
-    def train_until_not_finite(
-        self, epochs: range, run: Epochs, steps: int = 0
-    ) -> tuple[int, int, Any] | None:
+    def train_until_not_finite(self, epochs: range, steps: int = 0) -> tuple[int, int, Any] | None:
         step = jax.jit(self._drawn_step)
         state = jax.tree.map(jnp.array, self._values())
         for epoch in epochs:
@@ -189,7 +168,7 @@ class JaxLoop(Loop):
             logits, non_trainable, penalties = self.model.stateless_call(
                 trainable, state.non_trainable, images, training=True, return_losses=True
             )
-            metrics = _metrics(logits, labels, sum(penalties))
+            metrics = self._metrics(logits, labels, sum(penalties))
             means = jax.tree.map(jnp.mean, metrics)
             return means.loss, (non_trainable, means)
 
@@ -198,6 +177,12 @@ class JaxLoop(Loop):
             state.optimizer, gradients, state.trainable
         )
         return State(trainable, non_trainable, optimizer), metrics
+
+    def _metrics(self, logits: Any, labels: Any, penalty: Any) -> Metrics:
+        """Of every example."""
+        cross_entropy = keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        accuracy = (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
+        return Metrics(self.loss.call(labels, logits) + penalty, cross_entropy, accuracy)
 
     def _assign(self, state: State) -> None:
         values = [*state.trainable, *state.non_trainable, *state.optimizer]
@@ -239,19 +224,12 @@ class JaxLoop(Loop):
             logits, _, penalties = self.model.stateless_call(
                 state.trainable, state.non_trainable, images, training=False, return_losses=True
             )
-            metrics = _metrics(logits, labels, sum(penalties))
+            metrics = self._metrics(logits, labels, sum(penalties))
             return jax.tree.map(lambda t, f: t + jnp.sum(f * counted), totals, metrics), None
 
         zero = Metrics(*(jnp.zeros(()) for _ in Metrics._fields))
         totals, _ = jax.lax.scan(add, zero, batches)
         return jax.tree.map(lambda total: total / jnp.sum(batches[2]), totals)
-
-
-def _metrics(logits: Any, labels: Any, penalty: Any) -> Metrics:
-    """Of every example."""
-    cross_entropy = keras.ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-    accuracy = (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
-    return Metrics(cross_entropy + penalty, cross_entropy, accuracy)
 
 
 def _plain(metrics: Metrics) -> dict[str, float]:

@@ -18,9 +18,6 @@ class Epochs(Protocol):
 
     over: bool
 
-    def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
-
     def begin_step(self) -> None:
         """Says that weights change from here on."""
 
@@ -44,6 +41,7 @@ class Loop(abc.ABC):
         variables: All that changes in training, in an order that is always the same. Between
             epochs they have their values, and training goes on from what they are given.
         metrics: What the figures of an epoch are kept in, where a run can go on within one.
+        steps: An epoch's.
         replicas: On how many devices a batch is shared.
     """
 
@@ -52,6 +50,7 @@ class Loop(abc.ABC):
     eval_model: keras.Model
     variables: list[keras.Variable]
     metrics: Sequence[keras.Variable] = ()
+    steps: int
     replicas: int = 1
 
     def events(self, directory: RunDirectory) -> Any:
@@ -70,9 +69,7 @@ class Loop(abc.ABC):
         """
 
     @abc.abstractmethod
-    def train_until_not_finite(
-        self, epochs: range, run: Epochs, steps: int = 0
-    ) -> tuple[int, int, Any] | None:
+    def train_until_not_finite(self, epochs: range, steps: int = 0) -> tuple[int, int, Any] | None:
         """Trains these epochs step by step, up to the first step whose loss is not finite.
 
         Of the first epoch, `steps` are done before. `variables` are left as they were before it.

@@ -32,12 +32,16 @@ def build(flags: Any, images: ImageSet, synchronized: bool = False) -> keras.Mod
         input_shape=(images.size, images.size, 3),
         kernel_initializer=names.KERNEL_INITIALIZERS[flags.kernel_initializer],
         bias_initializer=names.BIAS_INITIALIZERS[flags.bias_initializer],
-        weight_decay=flags.weight_decay,
-        gamma_weight_decay=flags.gamma_weight_decay,
-        beta_weight_decay=flags.beta_weight_decay,
+        **_penalties(flags),
         synchronized=synchronized,
         preprocessing=standardisation,
     )
+
+
+def _penalties(flags: Any) -> dict[str, float | None]:
+    """Of the weights, where the optimizer does not decay them itself."""
+    kinds = ("weight_decay", "gamma_weight_decay", "beta_weight_decay")
+    return {kind: flags[kind].value if flags.optimizer == "sgd" else 0.0 for kind in kinds}
 
 
 def activation(name: str) -> str | Callable:
@@ -63,10 +67,38 @@ def activation(name: str) -> str | Callable:
     return function
 
 
+class CrossEntropy(keras.losses.Loss):
+    """Of labels that are numbers, and logits.
+
+    Args:
+        label_smoothing: Part of each label that is spread over all classes.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0):
+        super().__init__(name="cross_entropy")
+        self.label_smoothing = label_smoothing
+
+    def call(self, labels: Any, logits: Any) -> Any:
+        """Of every example."""
+        if not self.label_smoothing:
+            return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+        targets = keras.ops.one_hot(keras.ops.cast(labels, "int32"), logits.shape[-1])
+        return keras.losses.categorical_crossentropy(
+            targets, logits, from_logits=True, label_smoothing=self.label_smoothing
+        )
+
+
 def set_loss(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer | None
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer | None,
+    label_smoothing: float = 0.0,
 ) -> list[keras.metrics.Metric]:
     """Compiles a network with the cross-entropy, and that and the accuracy as metrics.
+
+    Args:
+        model: The network.
+        optimizer: None for one that is not trained.
+        label_smoothing: Of the loss, not of the metrics.
 
     Returns:
         All metrics; Keras knows those but the loss after the first batch alone.
@@ -76,9 +108,7 @@ def set_loss(
         keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
         keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
     ]
-    model.compile(
-        optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=metrics
-    )
+    model.compile(optimizer, CrossEntropy(label_smoothing), metrics=metrics)
     return [*model.metrics, *metrics]
 
 

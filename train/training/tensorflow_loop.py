@@ -16,6 +16,7 @@ from train.run_directory import RunDirectory
 from train.training.events import Events
 from train.training.loop import Epochs, Loop
 from train.training.network import build, set_loss
+from train.training.optimizer import make as make_optimizer
 from train.training.progress import METRICS, NO_STEP, PartOfEpoch
 
 DEFAULT_CPU_REPLICAS = 2
@@ -69,15 +70,13 @@ class TensorFlowLoop(Loop):
         self.replicas = strategy.num_replicas_in_sync
         with strategy.scope():
             self.model = build(flags, images, synchronized=self.replicas > 1)
-            optimizer = keras.optimizers.SGD(flags.learning_rate, momentum=flags.momentum)
-            metrics = set_loss(self.model, optimizer)
-            # Built at once, so that a checkpoint finds its state to restore.
-            self.model.optimizer.build(self.model.trainable_variables)
+            optimizer = make_optimizer(flags, self.steps, self.model)
+            metrics = set_loss(self.model, optimizer, flags.label_smoothing)
         self.metrics = [variable for metric in metrics for variable in metric.variables]
         self.variables = [*self.model.variables, *self.model.optimizer.variables]
         self.network = build(flags, images)
         self.eval_model = keras.Model(self.network.input, self.network.output)
-        set_loss(self.eval_model, optimizer=None)
+        set_loss(self.eval_model, None, flags.label_smoothing)
         self._batches = {
             name: source.test_batches()
             for name, source in (("validation", images.validation), ("test", images.test))
@@ -101,10 +100,7 @@ class TensorFlowLoop(Loop):
             steps_per_epoch=self.steps - part.steps,
             initial_epoch=epochs.start,
             epochs=epochs.stop,
-            callbacks=[
-                keras.callbacks.LearningRateScheduler(run.rate),
-                _Recorder(run, part, self.metrics),
-            ],
+            callbacks=[_Recorder(run, part, self.metrics)],
             verbose=1 if sys.stdout.isatty() else 2,
             shuffle=False,
         )
@@ -115,13 +111,10 @@ class TensorFlowLoop(Loop):
             flags.batch_size, epochs, flags.seed, self.images.flip, skipped=steps
         )
 
-    def train_until_not_finite(
-        self, epochs: range, run: Epochs, steps: int = 0
-    ) -> tuple[int, int, Any] | None:
+    def train_until_not_finite(self, epochs: range, steps: int = 0) -> tuple[int, int, Any] | None:
         self.model.reset_metrics()
         for number, (images, labels) in enumerate(self._batches_of(epochs, steps), steps):
             epoch = epochs.start + number // self.steps
-            self.model.optimizer.learning_rate = run.rate(epoch)
             before = [keras.ops.convert_to_numpy(variable.value) for variable in self.variables]
             if not np.isfinite(self.model.train_on_batch(images, labels, return_dict=True)["loss"]):
                 for variable, value in zip(self.variables, before, strict=True):
