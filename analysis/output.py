@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from analysis import style
 from analysis.drawing import Drawing
 from train.csv_text import csv_text
 
@@ -46,6 +47,7 @@ class Image:
 
 def figure(stem: str, drawing: Drawing) -> tuple[Image, dict[str, bytes]]:
     """A drawing for a page, and its files by name."""
+    style.plain_ticks(drawing.figure)
     png, svg = io.BytesIO(), io.BytesIO()
     drawing.figure.savefig(png, format="png")
     drawing.figure.savefig(svg, format="svg", metadata={"Date": None})
@@ -73,11 +75,16 @@ def _cell(text: str) -> str:
 
 def latex(table: pd.DataFrame) -> str:
     """A table of texts, headed by its index and columns, as a `tabular` that needs no package."""
-    style = table.style.format(escape="latex").set_table_styles(RULES)
-    for axis in ("index", "columns"):
-        style = style.format_index(escape="latex", axis=axis)
     columns = "l" * table.index.nlevels + "r" * table.shape[1]
-    return style.to_latex(column_format=columns, multicol_align="c", sparse_index=False)
+    if table.columns.names == [None]:
+        # Names of the index would have a line of their own, below those of the columns.
+        styled = table.reset_index().style.hide(axis="index")
+    else:
+        styled = table.style.format_index(escape="latex", axis="index")
+    styled = styled.format(escape="latex").format_index(escape="latex", axis="columns")
+    return styled.set_table_styles(RULES).to_latex(
+        column_format=columns, multicol_align="c", sparse_index=False
+    )
 
 
 def headings(table: pd.DataFrame) -> list[str]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, LogFormatterMathtext
 
 # Okabe and Ito's colours, of different lightness. Most often the order has the colour.
 COLOURS = {"convention": "#0072B2", "swap": "#D55E00", "nwdbn": "#E69F00", "nobn": "#000000"}
@@ -60,6 +61,23 @@ def from_zero(axes: Any, highest: float | None = None) -> None:
         axes.autoscale_view(scalex=False)
         highest = axes.get_ylim()[1]
     axes.set_ylim(0.0, highest)
+
+
+def plain_ticks(figure: Figure) -> None:
+    """Has logarithmic axes write `1e-05`: their own labels are formulas, which texts here are not.
+
+    `text.parse_math` is off, since what users name may hold a dollar sign.
+    """
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            for of, set_formatter in (
+                (axis.get_major_formatter(), axis.set_major_formatter),
+                (axis.get_minor_formatter(), axis.set_minor_formatter),
+            ):
+                if isinstance(of, LogFormatterMathtext):
+                    # Of a symmetric one, which is linear about zero.
+                    threshold = getattr(axis.get_transform(), "linthresh", None)
+                    set_formatter(LogFormatter(linthresh=threshold))
 
 
 def new(width: float = 6.4, height: float = 3.6, **keywords: Any) -> tuple[Figure, Any]:

@@ -10,7 +10,7 @@ import scipy.stats
 from conftest import SMALL_RUN
 from made_runs import LAYERS, read
 
-from analysis import compare, runs
+from analysis import compare, output, runs
 from analysis.comparison import figures, labels, tables
 from analysis.settings import settings_of
 
@@ -148,7 +148,7 @@ def test_any_number_of_settings_can_be_drawn(make_run, tmp_path, number):
     shown = shown_in(tmp_path)
     for figure in figures.figures(shown, ["conv1", "fc2"]):
         drawing = figure.draw()
-        drawing.figure.canvas.draw()
+        output.figure(figure.stem, drawing)
         assert {*drawing.numbers["model"]} == {one.label for one in shown}
         for axes in drawing.figure.axes:
             (left, right), (bottom, top) = sorted(axes.get_xlim()), sorted(axes.get_ylim())

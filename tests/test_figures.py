@@ -1,6 +1,7 @@
 """What the figures draw: every value in sight, on the axes and in the colours that tell it."""
 
 import doctest
+import re
 
 import matplotlib.colors
 import numpy as np
@@ -9,7 +10,7 @@ import scipy.integrate
 import scipy.stats
 from made_runs import LAYERS, OFF, analyse, lengthen, read
 
-from analysis import runs, style
+from analysis import output, runs, style
 from analysis.paper import figures
 from analysis.paper.experiments import DATASETS, Runs
 from analysis.paper.figures import analytic
@@ -99,6 +100,17 @@ def test_nothing_lies_beyond_its_axes(everything, draw, number):
             heights = np.concatenate([path.vertices[:, 1] for path in band.get_paths()])
             assert heights.max() <= top
     assert shown
+
+
+@pytest.mark.parametrize("number", [7, 15, 18])
+def test_logarithmic_axes_are_labelled_in_plain_numbers(everything, draw, number):
+    """Formulas are shown as they are written, since a dollar sign may be a user's."""
+    drawing = draw(number)
+    output.figure("figure", drawing)
+    axes = [axis for axes in drawing.figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    written = [text.get_text() for axis in axes for text in axis.get_ticklabels(which="both")]
+    assert not [text for text in written if "$" in text]
+    assert [text for text in written if re.fullmatch("\\de\N{MINUS SIGN}\\d+", text)]
 
 
 def test_figure_9_names_network_and_data_set(everything, draw):

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.ticker import PercentFormatter
 
 from analysis import drawing, style, uncertainty
 from analysis.drawing import QUANTITIES, Drawing, Shown
@@ -108,9 +109,9 @@ def _accuracy(shown: Sequence[Shown]) -> Drawing:
     for place, one in enumerate(shown):
         accuracies, colour = one.setting.accuracies(), one.looks["color"]
         found = uncertainty.mean(accuracies)
-        axes.plot(accuracies, [place] * len(accuracies), "o", color=colour, alpha=0.4, mew=0)
-        axes.plot([found.value], [place], "|", color=colour, markersize=16, mew=2)
         axes.plot(found.interval or (), [place] * len(found.interval or ()), color=colour)
+        axes.plot([found.value], [place], "|", color=colour, markersize=16, mew=2)
+        axes.plot(accuracies, [place] * len(accuracies), "o", color=colour, mfc="white")
         of_seeds = {"model": one.label, "seed": accuracies.index, "accuracy": accuracies}
         numbers.append(pd.DataFrame(of_seeds))
     axes.set_yticks(range(len(shown)), [one.label for one in shown])
@@ -130,9 +131,10 @@ def _learning_curves(shown: Sequence[Shown]) -> Drawing:
             for one in shown:
                 name = metric if axis is axes[0] else f"{_evaluated(one)}_{metric}"
                 found = drawing.over_epochs(axis, [one], name)
-                named = {"metric": name} | {name: "value"}
-                numbers.append(found.rename(columns=named).assign(metric=name))
+                numbers.append(found.rename(columns={name: "mean"}).assign(metric=name))
             axis.set_ylabel(f"{label}, {of}")
+            if metric == "accuracy":
+                axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     _legend(drawn, grid[0, 0])
     return Drawing(drawn, pd.concat(numbers))
 

@@ -38,18 +38,20 @@ class Gap:
 
 def means(shown: Sequence[Shown]) -> pd.DataFrame:
     """A table of texts, a row for each setting: seeds, means ± standard deviations, intervals."""
-    table: dict[str, dict[tuple[str, str], str]] = {}
+    rows = []
     for one in shown:
-        row = {("seeds", ""): str(len(one.setting.runs))}
+        row = [str(len(one.setting.runs))]
         for quantity, digits in QUANTITIES.items():
             found = uncertainty.mean(one.setting.values(quantity))
             deviation, interval, _ = uncertainty.cells(found, digits)
             mean = f"{found.value:.{digits}f}"
-            row[heading(quantity), "mean"] = f"{mean} ± {deviation}" if deviation else mean
-            row[heading(quantity), INTERVAL] = interval
-        table[one.label] = row
-    columns = pd.MultiIndex.from_tuples([*next(iter(table.values()))])
-    return pd.DataFrame([*table.values()], columns=columns, index=[*table]).rename_axis("setting")
+            row += [f"{mean} ± {deviation}" if deviation else mean, interval]
+        rows.append(row)
+    columns = ["seeds"]
+    for quantity in QUANTITIES:
+        columns += [heading(quantity), INTERVAL]
+    settings = pd.Index([one.label for one in shown], name="setting")
+    return pd.DataFrame(rows, columns=columns, index=settings)
 
 
 def means_with_all_digits(shown: Sequence[Shown]) -> tuple[list[str], list[list[Any]]]:
