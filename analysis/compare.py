@@ -167,7 +167,7 @@ def _page(
     problems: Sequence[str],
 ) -> str:
     from analysis import output
-    from analysis.comparison.labels import differing
+    from analysis.comparison.labels import differing, value
     from analysis.overview import ALWAYS
 
     flags = [one.setting.flags for one in shown]
@@ -176,7 +176,7 @@ def _page(
     common = {name: value for name, value in flags[0].items() if name not in differ}
     return output.page(
         "comparison",
-        title=", ".join(common[name] for name in ALWAYS if name in common),
+        title=", ".join(value(shown[0].setting, name) for name in ALWAYS if name not in differ),
         shown=shown,
         differ=[name.replace("_", " ") for name in differ],
         common=" ".join(f"--{name}={value}" for name, value in common.items() if value),

@@ -91,7 +91,7 @@ def over_layers(axes: Any, shown: Sequence[Shown], quantity: str) -> pd.DataFram
         if len(values) > 1:
             axes.fill_between(x, mean - std, mean + std, **style.band(one.looks["color"]))
         longest = max(longest, mean.index, key=len)
-        named = {"model": one.label, "dataset": one.setting.flags["dataset"], "layer": mean.index}
+        named = {"model": one.label, "dataset": one.setting.images[0], "layer": mean.index}
         points = {"x": x, "y": mean, "std": std}
         numbers.append(pd.DataFrame(named | {"statistic": quantity} | points))
     name_layers(axes.xaxis, longest, rotation=90)

@@ -24,10 +24,13 @@ def overview(runs: Sequence[Run]) -> tuple[list[str], list[list[str]]]:
     beta.
     """
     settings = settings_of(runs)
-    columns = [*ALWAYS, *(name for name in varying_flags(settings) if name not in ALWAYS)]
+    # The images' name is the data set's.
+    shown = (*ALWAYS, "dataset_name")
+    columns = [*ALWAYS, *(name for name in varying_flags(settings) if name not in shown)]
     rows = []
     for setting in settings:
         flags = dict.fromkeys(GAMMA_BETA_DECAYS, setting.flags["weight_decay"]) | setting.flags
+        flags["dataset"], _ = setting.images
         accuracy = uncertainty.mean(setting.accuracies())
         statistics = [mean_and_std(setting.means_of_layers(name))[0] for name in STATISTICS]
         rows.append(

@@ -59,6 +59,11 @@ class Run:
     def seed(self) -> int:
         return int(self.flags["seed"])
 
+    @property
+    def images(self) -> str:
+        """What its images are called."""
+        return self.flags.get("dataset_name", self.flags["dataset"])
+
     @functools.cached_property
     def layers(self) -> pd.DataFrame:
         """What was measured after the last epoch, by the layer."""
@@ -110,8 +115,8 @@ class Run:
     def setting_flags(self) -> tuple[tuple[str, str], ...]:
         """The flags that make the run what it is, without its seed and decays of no effect."""
         aside = {*ASIDE}
-        # A folder of images is the data set itself, elsewhere it is where that is kept.
-        if self.flags["dataset"] != "image_folder":
+        # A folder of images without a name is the data set itself, else it is where that is kept.
+        if self.flags["dataset"] != "image_folder" or "dataset_name" in self.flags:
             aside.add("data_dir")
         decay = float(self.flags["weight_decay"])
         aside |= {name for name in GAMMA_BETA_DECAYS if float(self.flags.get(name, decay)) == decay}

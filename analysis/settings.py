@@ -33,8 +33,8 @@ class Setting:
 
     @property
     def images(self) -> tuple[str, int | None]:
-        """Which images: runs on as many classes of the same kind of data set are comparable."""
-        return self.flags["dataset"], self.runs[0].summary.get("classes")
+        """Which images: runs on as many classes of what is called the same are comparable."""
+        return self.runs[0].images, self.runs[0].summary.get("classes")
 
     @property
     def held_out(self) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from conftest import SMALL_RUN
-from made_runs import LAYERS, read
+from made_runs import LAYERS, analyse, read
 
 from analysis import compare, output, runs
 from analysis.comparison import figures, labels, tables
@@ -127,6 +127,19 @@ def test_numbers_stand_in_their_order(make_run, tmp_path):
         make_run(rate, 0.7, learning_rate=rate)
     rates = [one.label for one in shown_in(tmp_path)]
     assert rates == ["learning rate 1e-05", "learning rate 0.01", "learning rate 0.1"]
+
+
+def test_images_are_called_by_their_name(make_run, tmp_path):
+    mine = {"dataset": "image_folder", "classes": 3}
+    make_run("here", 0.7, data_dir="/here", dataset_name="flowers", **mine)
+    make_run("there", 0.8, data_dir="/there", dataset_name="flowers", seed=1, **mine)
+    make_run("other", 0.7, data_dir="/here", dataset_name="birds", **mine)
+    shown = shown_in(tmp_path)
+    assert [(one.label, len(one.setting.runs)) for one in shown] == [("birds", 1), ("flowers", 2)]
+    assert tables.gaps(shown) == []
+    rows = read(analyse(tmp_path, "--figures=6") / "runs.csv")
+    assert [(row["dataset"], row["seeds"]) for row in rows] == [("birds", "1"), ("flowers", "2")]
+    assert "dataset name" not in rows[0]
 
 
 def test_gaps_are_told_of_the_same_images_alone(make_run, tmp_path):

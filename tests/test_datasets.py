@@ -11,6 +11,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import scipy.io
 import tensorflow as tf
 from conftest import SHARED_DATA
 from sklearn.datasets import load_digits
@@ -304,7 +305,9 @@ def test_tiny_imagenet_from_its_archive(tiny_folder, tmp_path, capsys):
     assert capsys.readouterr().out == f"Preparing tiny_imagenet in {tmp_path}\n"
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar100", "tiny_imagenet"])
+@pytest.mark.parametrize(
+    "name", ["cifar10", "cifar100", "fashion_mnist", "mnist", "svhn_cropped", "tiny_imagenet"]
+)
 def test_a_data_set_that_cannot_be_had_is_one_sentence(name, tmp_path, monkeypatch):
     def no_network(*args, **kwargs):
         raise urllib.error.URLError("no route\nto host")
@@ -408,6 +411,61 @@ def test_cifar_from_its_archive(name, tmp_path, cifar_archive, capsys):
         (int(y), x.tobytes()) for x, y in zip(images.train.images, images.train.labels, strict=True)
     }
     assert read == set().union(*(written[file] for file in train_files))
+
+
+def gray_archive(folder, rng):
+    """MNIST's four files, as TensorFlow Datasets unpacks them, of six images a part."""
+    given, written = {}, {}
+    for part in ("train", "test"):
+        images = rng.integers(0, 256, (6, 28, 28)).astype("uint8")
+        labels = rng.integers(0, 10, 6).astype("uint8")
+        for kind, head, values in (("data", 16, images), ("labels", 8, labels)):
+            given[f"{part}_{kind}"] = folder / f"{part}_{kind}"
+            given[f"{part}_{kind}"].write_bytes(bytes(head) + values.tobytes())
+        written[part] = images, labels
+    return given, written
+
+
+@pytest.mark.parametrize(("name", "flip"), [("mnist", False), ("fashion_mnist", True)])
+def test_grey_images_stand_in_a_black_frame(name, flip, tmp_path, monkeypatch, rng):
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.image_classification import mnist
+
+    given, written = gray_archive(tmp_path, rng)
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *args, **kwargs: io.BytesIO())
+    monkeypatch.setattr(tfds.download.DownloadManager, "download_and_extract", lambda *_: given)
+    for constant in ("_TRAIN_EXAMPLES", "_TEST_EXAMPLES"):
+        monkeypatch.setattr(mnist, constant, 6)
+    images = data.load(options(name, data_dir=str(tmp_path / "new")))
+    assert (images.classes, images.size, images.flip) == (10, 32, flip)
+    for part, source in (("train", images.train), ("test", images.test)):
+        expected, labels = written[part]
+        framed = np.pad(expected, [(0, 0), (2, 2), (2, 2)])
+        found = {(int(y), x.tobytes()) for x, y in zip(source.images, source.labels, strict=True)}
+        assert found == {
+            (int(y), np.stack([x] * 3, axis=-1).tobytes())
+            for x, y in zip(framed, labels, strict=True)
+        }
+
+
+def test_house_numbers_from_their_files(tmp_path, monkeypatch, rng):
+    import tensorflow_datasets as tfds
+
+    given, written = {}, {}
+    for part in ("train", "test", "extra"):
+        images = rng.integers(0, 256, (32, 32, 3, 5)).astype("uint8")
+        # Its zero is ten.
+        labels = np.array([[10], [1], [2], [9], [10]], "uint8")
+        given[part] = tmp_path / f"{part}.mat"
+        scipy.io.savemat(given[part], {"X": images, "y": labels})
+        written[part] = {(int(y) % 10, images[..., i].tobytes()) for i, (y,) in enumerate(labels)}
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *args, **kwargs: io.BytesIO())
+    monkeypatch.setattr(tfds.download.DownloadManager, "download", lambda *_: given)
+    images = data.load(options("svhn_cropped", data_dir=str(tmp_path / "new")))
+    assert (images.classes, images.size, images.flip) == (10, 32, False)
+    for part, source in (("train", images.train), ("test", images.test)):
+        pairs = zip(source.images, source.labels, strict=True)
+        assert {(int(y), x.tobytes()) for x, y in pairs} == written[part]
 
 
 def test_of_runs_that_start_at_once_one_prepares_a_data_set(tmp_path, cifar_archive):

@@ -66,6 +66,22 @@ class NameOrFunction(Name):
         return f"{super().flag_type()} | MODULE:FUNCTION"
 
 
+class ShortText(flags.ArgumentParser):
+    """A text that can be printed in one line."""
+
+    syntactic_help = "a name"
+    LONGEST = 80
+
+    def parse(self, argument: str) -> str:
+        fits = argument.isprintable() and 0 < len(argument) <= self.LONGEST
+        if not fits or argument != argument.strip():
+            raise ValueError(f"give {self.flag_type()}.")
+        return argument
+
+    def flag_type(self) -> str:
+        return f"a text of up to {self.LONGEST} characters that can be printed"
+
+
 class Number(flags.ArgumentParser):
     """A finite number in a range; `kind` is int or float."""
 

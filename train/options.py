@@ -24,6 +24,7 @@ from train.flag_types import (
     NameOrFunction,
     NamesOrNone,
     Number,
+    ShortText,
     in_epochs,
 )
 
@@ -66,6 +67,15 @@ def define() -> flags.FlagValues:
         None,
         "Folder of the images: what image_folder reads, and where TensorFlow Datasets keeps "
         "or looks for the others. Default: TensorFlow Datasets' own; digits need none.",
+    )
+    flags.DEFINE(
+        ShortText(),
+        "dataset_name",
+        None,
+        "What the images of image_folder are called in reports, in which folders of one name are "
+        "one data set. Default: image_folder.",
+        values,
+        flags.ArgumentSerializer(),
     )
     number(
         "image_size",
@@ -511,6 +521,15 @@ def _check_together(values: flags.FlagValues) -> None:
         raise UsageError(
             f"--image_size={values.image_size} goes with --dataset=image_folder; "
             f"{values.dataset} has a size of its own."
+        )
+    if values.dataset_name is not None and values.dataset != "image_folder":
+        raise UsageError(
+            f"--dataset_name={values.dataset_name} goes with --dataset=image_folder; "
+            f"{values.dataset} has a name of its own."
+        )
+    if values.dataset_name in data.NAMES:
+        raise UsageError(
+            f"--dataset_name={values.dataset_name} is another data set's: give a name of your own."
         )
     if values.skip_corrupt and values.dataset != "image_folder":
         raise UsageError(

@@ -37,7 +37,8 @@ def shown(settings: Sequence[Setting]) -> list[Shown]:
 
 def differing(settings: Sequence[Setting]) -> list[str]:
     """The flags that settings differ in: first what a run is, then how it was made."""
-    varying = varying_flags(settings)
+    # The images' name is the data set's.
+    varying = ["dataset" if name == "dataset_name" else name for name in varying_flags(settings)]
     first = [name for name in ALWAYS if name in varying]
     return [*first, *(name for name in varying if name not in first)]
 
@@ -49,6 +50,8 @@ def label(setting: Setting, names: Sequence[str]) -> str:
 
 def value(setting: Setting, name: str) -> str:
     """A flag's: as it is where it says what a run is, else with its name."""
+    if name == "dataset":
+        return setting.images[0]
     given = setting.flags.get(name) or "not set"
     return given if name in ALWAYS else f"{name.replace('_', ' ')} {given}"
 
@@ -59,7 +62,7 @@ def _label(setting: Setting, names: Sequence[str]) -> str:
 
 def _rank(setting: Setting, name: str) -> tuple:
     """Numbers by their size, after what is not set and before other texts."""
-    given = setting.flags.get(name, "")
+    given = setting.images[0] if name == "dataset" else setting.flags.get(name, "")
     try:
         return (1, float(given), "") if given else (0, 0.0, "")
     except ValueError:

@@ -75,7 +75,7 @@ def gaps(shown: Sequence[Shown]) -> list[Gap]:
         (one, other, apart)
         for one, other in itertools.combinations(settings, 2)
         if one.images == other.images
-        for apart in [[name for name in names if one.flags.get(name) != other.flags.get(name)]]
+        for apart in [[name for name in names if value(one, name) != value(other, name)]]
     ]
     close = [pair for pair in pairs if len(pair[-1]) == 1]
     return [

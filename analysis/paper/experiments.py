@@ -129,7 +129,7 @@ class Runs:
     def dataset(self, name: str) -> str:
         """The data set that stands in for one of the paper's: most often itself."""
         found = self.on(name)
-        return found[0].flags["dataset"] if found else name
+        return found[0].images if found else name
 
     def dataset_name(self, name: str) -> str:
         """The paper's name of a data set, and what stands in for it: `CIFAR-100 (image_folder)`."""

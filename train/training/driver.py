@@ -102,9 +102,10 @@ class Run:
     def announce(self) -> None:
         """Says what is trained."""
         images, flags = self.images, self.flags
+        called = flags.dataset_name or flags.dataset
         held_out = f", {len(images.validation):,} held out" if images.validation else ""
         print(
-            f"{flags.dataset}: {len(images.train):,} images to train on{held_out}, "
+            f"{called}: {len(images.train):,} images to train on{held_out}, "
             f"{len(images.test):,} to test, {images.classes} classes, {images.size} pixels\n"
             f"{flags.model}: {flags.activation}, {flags.order}, width {flags.width:g}, "
             f"{self.loop.network.count_params():,} parameters"
@@ -274,7 +275,8 @@ class Run:
         if self.events:
             self.events.add_layers(epoch, measured)
         flags = self.flags
-        title = f"{flags.model}, {flags.activation}, {flags.order}, on {flags.dataset}"
+        called = flags.dataset_name or flags.dataset
+        title = f"{flags.model}, {flags.activation}, {flags.order}, on {called}"
         epochs: dict[int, list[dict[str, Any]]] = {}
         for record in self.progress.layers[run_directory.STATISTICS]:
             epochs.setdefault(record["epoch"], []).append(record)

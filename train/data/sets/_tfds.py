@@ -102,7 +102,7 @@ def _prepare(name: str, data_dir: str | None, url: str | None, manual_dir: str |
         )
         try:
             if not Path(builder.data_dir).exists():
-                at_hand = url is None or _is_downloaded(url, root / "downloads")
+                at_hand = url is None or _is_downloaded(url, root / "downloads", name)
                 if not at_hand:
                     _refuse_without_network(url)
                 print(f"{'Preparing' if at_hand else 'Downloading and preparing'} {name} in {root}")
@@ -127,8 +127,10 @@ def manual_folder(data_dir: str | None) -> Path:
     return root_folder(data_dir) / "downloads" / "manual"
 
 
-def _is_downloaded(url: str, downloads: Path) -> bool:
-    archives = downloads.rglob(f"*{Path(url).name.split('.')[0]}*")
+def _is_downloaded(url: str, downloads: Path, name: str) -> bool:
+    # In a folder of the data set's, or as older versions had it, with all others.
+    pattern = f"*{Path(url).name.split('.')[0]}*"
+    archives = [*downloads.glob(pattern), *(downloads / name).rglob(pattern)]
     return any(".tmp." not in path.name for path in archives)
 
 
@@ -156,20 +158,22 @@ def _remove_leftovers(root: Path, name: str) -> None:
             path.rmdir()
 
 
-def in_memory(builder: Any, size: int, test: str = "test") -> ImageSet:
-    """A prepared data set of small images, which may be mirrored.
+def in_memory(builder: Any, size: int, test: str = "test", flip: bool = True) -> ImageSet:
+    """A prepared data set of small images.
 
     Args:
         builder: Of `prepared_builder`.
-        size: Side of all images.
+        size: Side that all images are given, smaller ones by a black frame; grey ones are given
+            three channels.
         test: The split to test on; that to train on is `train`.
+        flip: Whether an image may be mirrored.
     """
     return ImageSet(
         train=_as_arrays(builder, "train", size),
         test=_as_arrays(builder, test, size),
         classes=builder.info.features["label"].num_classes,
         size=size,
-        flip=True,
+        flip=flip,
     )
 
 
@@ -183,6 +187,11 @@ def _as_arrays(builder: Any, split: str, size: int) -> Any:
 
     count = builder.info.splits[split].num_examples
     images = empty(count, size)
+    (side, _, _) = builder.info.features["image"].shape
+    first = (size - side) // 2
+    inside = images[:, first : first + side, first : first + side]
+    if side < size:
+        images[:] = 0
     labels = np.empty(count, "int32")
     # Read once, which is no reason to keep a copy.
     config = tfds.ReadConfig(try_autocache=False)
@@ -192,6 +201,6 @@ def _as_arrays(builder: Any, split: str, size: int) -> Any:
     start = 0
     for batch_images, batch_labels in examples.batch(1000).as_numpy_iterator():
         stop = start + len(batch_labels)
-        images[start:stop], labels[start:stop] = batch_images, batch_labels
+        inside[start:stop], labels[start:stop] = batch_images, batch_labels
         start = stop
     return ArraySource(images, labels)
