@@ -79,10 +79,12 @@ class Shown:
 def over_layers(axes: Any, shown: Sequence[Shown], quantity: str) -> pd.DataFrame:
     """Draws a line for each setting, with a band of one standard deviation over its seeds.
 
+    Layers have their names where all settings have the same, else numbers.
+
     Returns:
         The numbers, a row for each point.
     """
-    numbers, longest = [], pd.Index([])
+    numbers, layers = [], []
     for one in shown:
         values = one.setting.over_layers(quantity)
         mean, std = mean_and_std(values)
@@ -90,11 +92,15 @@ def over_layers(axes: Any, shown: Sequence[Shown], quantity: str) -> pd.DataFram
         axes.plot(x, mean, label=one.label, **one.looks)
         if len(values) > 1:
             axes.fill_between(x, mean - std, mean + std, **style.band(one.looks["color"]))
-        longest = max(longest, mean.index, key=len)
+        layers.append([*mean.index])
         named = {"model": one.label, "dataset": one.setting.images[0], "layer": mean.index}
         points = {"x": x, "y": mean, "std": std}
         numbers.append(pd.DataFrame(named | {"statistic": quantity} | points))
-    name_layers(axes.xaxis, longest, rotation=90)
+    longest = max(layers, key=len)
+    if all(one == longest for one in layers):
+        name_layers(axes.xaxis, longest, rotation=90)
+    else:
+        name_layers(axes.xaxis, [str(number) for number in range(1, len(longest) + 1)])
     axes.set(xlabel="Layer", yscale=QUANTITIES[quantity].scale)
     if QUANTITIES[quantity].scale == "linear":
         style.from_zero(axes, QUANTITIES[quantity].highest)

@@ -45,7 +45,7 @@ class Run:
         flags: Text by name, as in `flags.txt`.
         history: A row for each epoch.
         measured: A row for each layer of each epoch at whose end it was measured, by epoch and
-            name: its statistics, and the means that `GRADIENTS` names.
+            name: its statistics, and the means that `GRADIENTS` names, NaN where it has none.
         summary: Final metrics.
     """
 
@@ -169,7 +169,8 @@ def _run(path: Path) -> Run:
         statistics = _by_layer(_table(path / files.STATISTICS, STATISTICS), summary)
     with _whole(path, files.GRADIENTS):
         gradients = _by_layer(_table(path / files.GRADIENTS, GRADIENTS), summary)
-        if [*gradients.index] != [*statistics.index]:
+        # Activations of sums have no weight layer, and so no gradients.
+        if not {*gradients.index} <= {*statistics.index}:
             raise ValueError("gradients.csv and statistics.csv do not hold the same layers")
     with _whole(path, files.CHANNELS):
         _check_channels(path / files.CHANNELS, statistics.loc[summary["epochs"]].index)
@@ -244,6 +245,8 @@ def _by_layer(table: pd.DataFrame, summary: Mapping[str, Any]) -> pd.DataFrame:
     table = table.set_index(["epoch", "layer"])
     if table.index.has_duplicates:
         raise ValueError("it holds a layer twice")
+    if len({tuple(of_epoch["layer"]) for _, of_epoch in table.reset_index().groupby("epoch")}) > 1:
+        raise ValueError("its epochs do not hold the same layers")
     return table
 
 

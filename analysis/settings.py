@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.runs import Run
+from keras_bnact.statistics import STATISTICS
 
 # Flags that say how large an experiment is.
 SIZE = ("width", "train_examples", "epochs")
@@ -59,9 +60,13 @@ class Setting:
         return self.accuracies() if quantity == "accuracy" else self.means_of_layers(quantity)
 
     def over_layers(self, statistic: str) -> pd.DataFrame:
-        """A row for each seed that did not diverge, by the seed, and a column for each layer."""
-        layers = [run.layers[statistic] for run in self.sound]
-        return pd.DataFrame(layers).set_axis([run.seed for run in self.sound])
+        """A row for each seed that did not diverge, by the seed, and a column for each layer.
+
+        Of the layers that have it: gradients are of weight layers alone.
+        """
+        layers = pd.DataFrame([run.layers[statistic] for run in self.sound])
+        kept = layers if statistic in STATISTICS else layers.dropna(axis="columns", how="all")
+        return kept.set_axis([run.seed for run in self.sound])
 
     def over_epochs(self, metric: str) -> pd.DataFrame:
         """A row for each seed, a column for each epoch, as far as all runs got."""
@@ -79,7 +84,8 @@ class Setting:
             for run in self.sound
             for common in [set.intersection(*epochs)]
         ]
-        return sum(tables[1:], tables[0]) / len(tables)
+        mean = sum(tables[1:], tables[0]) / len(tables)
+        return mean if statistic in STATISTICS else mean.dropna(how="all")
 
 
 def settings_of(runs: Sequence[Run]) -> list[Setting]:

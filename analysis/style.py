@@ -14,6 +14,7 @@ ACTIVATIONS = {"tanh": "#000000", "lecun_tanh": "#009E73", "softsign": "#CC79A7"
 matplotlib.use("Agg")
 matplotlib.rcParams.update(
     {
+        "axes.axisbelow": True,
         "axes.grid": True,
         "axes.spines.right": False,
         "axes.spines.top": False,

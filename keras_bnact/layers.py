@@ -115,6 +115,7 @@ class DynamicTanh(keras.layers.Layer):
         alpha_initializer: Initializer of `alpha`. Default: 0.5, as published.
         gamma_initializer: Initializer of `gamma`. Default `"ones"`, as published.
         beta_initializer: Initializer of `beta`. Default `"zeros"`, as published.
+        gamma_regularizer, beta_regularizer: Penalties of these. Default: none.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Call arguments:
@@ -140,10 +141,14 @@ class DynamicTanh(keras.layers.Layer):
         alpha_initializer: Any = None,
         gamma_initializer: Any = "ones",
         beta_initializer: Any = "zeros",
+        gamma_regularizer: Any = None,
+        beta_regularizer: Any = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.axis = axis
+        self.gamma_regularizer = keras.regularizers.get(gamma_regularizer)
+        self.beta_regularizer = keras.regularizers.get(beta_regularizer)
         if alpha_initializer is None:
             alpha_initializer = keras.initializers.Constant(0.5)
         self.alpha_initializer = keras.initializers.get(alpha_initializer)
@@ -162,8 +167,18 @@ class DynamicTanh(keras.layers.Layer):
             )
         channels = (input_shape[self.axis],)
         self.alpha = self.add_weight(shape=(), initializer=self.alpha_initializer, name="alpha")
-        self.gamma = self.add_weight(channels, initializer=self.gamma_initializer, name="gamma")
-        self.beta = self.add_weight(channels, initializer=self.beta_initializer, name="beta")
+        self.gamma = self.add_weight(
+            channels,
+            initializer=self.gamma_initializer,
+            regularizer=self.gamma_regularizer,
+            name="gamma",
+        )
+        self.beta = self.add_weight(
+            channels,
+            initializer=self.beta_initializer,
+            regularizer=self.beta_regularizer,
+            name="beta",
+        )
 
     def call(self, inputs: Any) -> Any:
         shape = [1] * len(inputs.shape)
@@ -176,8 +191,10 @@ class DynamicTanh(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         names = ("alpha_initializer", "gamma_initializer", "beta_initializer")
-        initializers = {name: keras.initializers.serialize(getattr(self, name)) for name in names}
-        return {**super().get_config(), "axis": self.axis, **initializers}
+        own = {name: keras.initializers.serialize(getattr(self, name)) for name in names}
+        for name in ("gamma_regularizer", "beta_regularizer"):
+            own[name] = keras.regularizers.serialize(getattr(self, name))
+        return {**super().get_config(), "axis": self.axis, **own}
 
 
 @_register

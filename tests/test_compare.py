@@ -182,6 +182,10 @@ def test_networks_of_other_layers_stand_side_by_side(make_run, tmp_path):
     renamed = {name.replace("conv", "pointwise"): array for name, array in arrays.items()}
     np.savez(other / "channels.npz", **renamed)
     out = compared(tmp_path, str(tmp_path / "runs"), "--layers=conv1,pointwise1,fc1")
+    drawn = figures._by_layer(shown_in(tmp_path), ["saturation"] * 2).figure
+    # No name that one of them does not have.
+    ticks = [tick.get_text() for tick in drawn.axes[0].get_xticklabels()]
+    assert ticks == [str(number) for number in range(1, len(LAYERS) + 1)]
     rows = read(out / "histograms.csv")
     models = {
         layer: {r["model"] for r in rows if r["layer"] == layer} for layer in ("conv1", "fc1")

@@ -29,7 +29,7 @@ SENSIBLE = {
     "image_size": st.integers(32, 300).map(str),
     "train_examples": st.integers(1, 10**6).map(str),
     "validation_fraction": st.floats(0.0, 0.99).map(str),
-    "model": st.sampled_from(["vgg16", "vgg16_9", "vgg11", "mobilenet"]),
+    "model": st.sampled_from(["vgg16", "vgg16_9", "vgg11", "mobilenet", "resnet20", "vit_dyt"]),
     "activation": st.sampled_from(["tanh", "erf", "relu", "math:tanh"]),
     "order": st.sampled_from(["swap", "convention", "nobn"]),
     "width": st.floats(1e-3, 99.0).map(str),
@@ -161,7 +161,9 @@ def check_sense(flags):
     assert flags.batch_size % (flags.replicas or 1) == 0
     drops = [0, *flags.learning_rate_drops, flags.epochs]
     assert all(earlier < later for earlier, later in itertools.pairwise(drops))
-    assert re.fullmatch(r"vgg16(_([89]|1[0-5]))?|vgg11|mobilenet", flags.model, re.ASCII)
+    networks = r"vgg16(_([89]|1[0-5]))?|vgg11|mobilenet|resnet(20|32|44|56|110)|vit_(layernorm|dyt)"
+    assert re.fullmatch(networks, flags.model, re.ASCII)
+    assert flags.order == "nobn" or not flags.model.startswith("vit")
     assert flags.order in {"swap", "convention", "nobn"}
     assert flags.precision in {"tf32", "float32", "bfloat16", "float64"}
     assert flags.strategy in {"auto", "single", "mirrored"}

@@ -10,7 +10,14 @@ from train.training import layer_tables
 
 @pytest.mark.parametrize(
     ("name", "side"),
-    [("vgg16_8", 32), ("vgg16_9", 64), ("vgg16_10", 64), ("vgg16_11", 32), ("mobilenet", 32)],
+    [
+        ("vgg16_8", 32),
+        ("vgg16_9", 64),
+        ("vgg16_10", 64),
+        ("vgg16_11", 32),
+        ("mobilenet", 32),
+        ("resnet20", 32),
+    ],
 )
 def test_the_histograms_of_a_run_are_of_layers_that_it_measures(name, side):
     function, arguments = MODELS[name]

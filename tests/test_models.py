@@ -1,3 +1,4 @@
+import functools
 import itertools
 
 import keras
@@ -5,12 +6,13 @@ import numpy as np
 import pytest
 from oracle import as_float64
 
-from keras_bnact.models import VGG11, VGG16, MobileNet
+from keras_bnact.models import VGG11, VGG16, MobileNet, ResNet, ViT
 
 NETWORKS = {
     "VGG16": VGG16,
     "VGG11": VGG11,
     "MobileNet": MobileNet,
+    "ResNet": functools.partial(ResNet, 14),
 }
 
 
@@ -182,7 +184,141 @@ def test_preprocessing_comes_first():
     np.testing.assert_allclose(as_float64(shifted), as_float64(expected), rtol=1e-5, atol=1e-6)
 
 
+def drawn(model, rng):
+    """The same model with weights that are drawn anew, the variances positive."""
+    for weight in model.weights:
+        values = rng.normal(0.0, 0.3, weight.shape)
+        weight.assign(np.abs(values) + 0.5 if "variance" in weight.name else values)
+    return model
+
+
+def weights(layer):
+    return [as_float64(weight) for weight in layer.weights]
+
+
+def convolved(x, layer, strides=1):
+    """With a frame of zeros, as TensorFlow puts it."""
+    kernel, *bias = weights(layer)
+    size, side = kernel.shape[0], x.shape[1]
+    width = max((-(-side // strides) - 1) * strides + size - side, 0)
+    frame = (width // 2, width - width // 2)
+    padded = np.pad(x, [(0, 0), frame, frame, (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
+    out = np.einsum("nhwcij,ijcf->nhwf", windows[:, ::strides, ::strides], kernel)
+    return out + (bias[0] if bias else 0.0)
+
+
+def normalized(x, layer):
+    gamma, beta, mean, variance = weights(layer)
+    return gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta
+
+
+@pytest.mark.parametrize("order", ["swap", "convention", "nobn"])
+def test_resnet_by_hand(order, rng):
+    """Figure 4e of He et al.: normalization and activation come before each convolution."""
+    model = drawn(ResNet(14, order=order, width=0.2), rng)
+    get = model.get_layer
+
+    def step(x, normalization):
+        if order == "nobn":
+            return np.tanh(x)
+        if order == "swap":
+            return normalized(np.tanh(x), normalization)
+        return np.tanh(normalized(x, normalization))
+
+    def before(x, name):
+        return step(x, None if order == "nobn" else get(f"{name}_normalization"))
+
+    images = rng.normal(size=(2, 32, 32, 3))
+    x = convolved(images, get("stem"))
+    for unit in range(1, 7):
+        strides = 2 if unit in (3, 5) else 1
+        pre, block = before(x, f"pre{unit}"), get(f"conv{unit}")
+        inside = convolved(pre, block.layer, strides)
+        inside = step(inside, block.normalization)
+        shortcut = convolved(pre, get(f"shortcut{unit}"), strides) if strides > 1 else x
+        x = shortcut + convolved(inside, get(f"out{unit}"))
+    kernel, bias = weights(get("logits"))
+    expected = before(x, "last").mean(axis=(1, 2)) @ kernel + bias
+    found = as_float64(model(images.astype("float32")))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("n", [20, 110])
+def test_resnet_has_as_many_weight_layers_as_it_says(n):
+    model = ResNet(n, width=0.1)
+    names = [layer.name for layer in model.layers]
+    counted = ("stem", "conv", "out", "logits")
+    assert sum(name.startswith(counted) for name in names) == n
+    assert sum(name.startswith("shortcut") for name in names) == 2
+    # The published 0.27 million.
+    if n == 20:
+        assert ResNet(20, order="convention").count_params() == pytest.approx(0.27e6, rel=0.02)
+
+
+@pytest.mark.parametrize("normalization", ["layer_normalization", "dynamic_tanh"])
+def test_vit_by_hand(normalization, rng):
+    model = drawn(ViT(normalization, depth=2, width=0.1, input_shape=(16, 16, 3)), rng)
+    get = model.get_layer
+
+    def norm(x, name):
+        if normalization == "dynamic_tanh":
+            alpha, gamma, beta = weights(get(name))
+            return gamma * np.tanh(alpha * x) + beta
+        gamma, beta = weights(get(name))
+        mean, variance = x.mean(axis=-1, keepdims=True), x.var(axis=-1, keepdims=True)
+        return gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta
+
+    def attention(x, layer):
+        query, key, value = (
+            np.einsum("ntd,dhk->nthk", x, as_float64(dense.kernel)) + as_float64(dense.bias)
+            for dense in (layer.query_dense, layer.key_dense, layer.value_dense)
+        )
+        scores = np.einsum("nthk,nshk->nhts", query, key) / np.sqrt(query.shape[-1])
+        shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        shares /= shares.sum(axis=-1, keepdims=True)
+        mixed = np.einsum("nhts,nshk->nthk", shares, value)
+        kernel, bias = weights(layer.output_dense)
+        return np.einsum("nthk,hkd->ntd", mixed, kernel) + bias
+
+    images = rng.normal(size=(2, 16, 16, 3))
+    kernel, bias = weights(get("patches"))
+    patches = images.reshape(2, 8, 2, 8, 2, 3).transpose(0, 1, 3, 2, 4, 5).reshape(2, 64, 12)
+    x = patches @ kernel.reshape(12, -1) + bias + as_float64(get("positions").embeddings)
+    for number in (1, 2):
+        x = x + attention(norm(x, f"norm{number}a"), get(f"attention{number}"))
+        kernel, bias = weights(get(f"mlp{number}").layer)
+        hidden = np.tanh(norm(x, f"norm{number}b") @ kernel + bias)
+        kernel, bias = weights(get(f"out{number}"))
+        x = x + hidden @ kernel + bias
+    kernel, bias = weights(get("logits"))
+    expected = norm(x, "last").mean(axis=1) @ kernel + bias
+    found = as_float64(model(images.astype("float32")))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("normalization", ["layer_normalization", "dynamic_tanh"])
+def test_vit_decays_all_but_positions_and_alpha(normalization):
+    model = ViT(normalization, depth=1, width=0.1, weight_decay=0.1, gamma_weight_decay=0.0)
+    free = {weight.name for weight in model.trainable_weights if weight.regularizer is None}
+    assert free - {"alpha"} == {"gamma", "embeddings"}
+
+
+@pytest.mark.parametrize("network", [ResNet(8, width=0.1), ViT("dynamic_tanh", 1, width=0.1)])
+def test_networks_beyond_the_paper_are_saved_and_loaded(network, tmp_path, rng):
+    network.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    images = rng.normal(size=(3, 32, 32, 3)).astype("float32")
+    np.testing.assert_array_equal(as_float64(loaded(images)), as_float64(network(images)))
+
+
 def test_mistakes_are_named():
+    with pytest.raises(ValueError, match=r"ResNet takes an n of 6 \* k \+ 2.*got 18"):
+        ResNet(18)
+    with pytest.raises(ValueError, match="is layer_normalization or dynamic_tanh; got 'batch'"):
+        ViT("batch")
+    with pytest.raises(ValueError, match=r"multiples of 8 pixels; got input_shape=\(33, 32, 3\)"):
+        ViT(input_shape=(33, 32, 3))
     with pytest.raises(ValueError, match="got 7"):
         VGG16(7)
     with pytest.raises(ValueError, match=r"32 pixels a side; got input_shape=\(16, 16, 3\)"):

@@ -28,10 +28,10 @@ def test_names_are_the_librarys(run_python):
     # In a process of its own, since tests register more.
     code = "from keras_bnact import activations; print(*activations.names())"
     assert run_python("-c", code).stdout.split() == [*names.ACTIVATIONS]
-    for function, arguments in names.MODELS.values():
-        inspect.signature(getattr(models, function)).bind(**arguments)
-    networks = ["vgg16", *(f"vgg16_{n}" for n in range(15, 7, -1)), "vgg11", "mobilenet"]
-    assert list(names.MODELS) == networks
+    for name, (function, arguments) in names.MODELS.items():
+        signature = inspect.signature(getattr(models, function))
+        signature.bind(**arguments)
+        assert (name in names.UNNORMALIZED) == ("order" not in signature.parameters)
 
 
 def test_text_reads_back_as_the_same_flags(tmp_path):
@@ -74,6 +74,7 @@ MISTAKES = [
     (["--activation=softsing"], "softsing.*lecun_tanh.*did you mean softsign?"),
     (["--activation=no_such_module:f"], "activation=no_such_module:f.*no module no_such_module in"),
     (["--activation=a b:c"], "activation=a b:c: give tanh .*MODULE:FUNCTION"),
+    (["--model=vit_dyt"], "order=swap: vit_dyt has no batch normalization .*; give --order=nobn"),
     (["--order=swapped"], "swapped.*convention.*did you mean swap?"),
     (["--export=onnix"], "export=onnix.*tflite_integer.*did you mean onnx?"),
     (["--export=onnx,none"], "export=onnx,none: give .*saved_model"),

@@ -118,8 +118,10 @@ MAY_IMPORT = {
         "keras_bnact.statistics",
     ],
     "keras_bnact/models/*.py": [
+        "keras_bnact.activations",
         "keras_bnact.layers",
         "keras_bnact.models",
+        "keras_bnact.normalization",
         "keras_bnact.regularizers",
     ],
     "analysis/**/*.py": [

@@ -31,7 +31,12 @@ MODELS = {
     **{f"vgg16_{n}": ("VGG16", {"n": n}) for n in range(15, 7, -1)},
     "vgg11": ("VGG11", {}),
     "mobilenet": ("MobileNet", {}),
+    **{f"resnet{n}": ("ResNet", {"n": n}) for n in (20, 32, 44, 56, 110)},
+    "vit_layernorm": ("ViT", {"normalization": "layer_normalization"}),
+    "vit_dyt": ("ViT", {"normalization": "dynamic_tanh"}),
 }
+# Those without batch normalization, of the order nobn alone.
+UNNORMALIZED = ("vit_layernorm", "vit_dyt")
 # Name on the command line: what keras.initializers.get takes.
 KERNEL_INITIALIZERS = {
     # PyTorch's default.

@@ -111,7 +111,13 @@ def define() -> flags.FlagValues:
         "Part of the training images to hold out, of every class, the same for every seed. "
         "With it, epochs are judged by it and the test images are used once, at the end.",
     )
-    name("model", "vgg16_11", names.MODELS, "Network; vgg16_n has n weight layers.")
+    name(
+        "model",
+        "vgg16_11",
+        names.MODELS,
+        "Network; vgg16_n and resnetn have n weight layers. vit_layernorm and vit_dyt are without "
+        "batch normalization, so their --order is nobn.",
+    )
     flags.DEFINE(
         NameOrFunction(names.ACTIVATIONS),
         "activation",
@@ -517,6 +523,11 @@ def _check_together(values: flags.FlagValues) -> None:
             f"has no effect with --epochs={values.epochs}; give epochs below {values.epochs}."
         )
     _check_optimizer(values)
+    if values.model in names.UNNORMALIZED and values.order != "nobn":
+        raise UsageError(
+            f"--order={values.order}: {values.model} has no batch normalization to put anywhere; "
+            "give --order=nobn."
+        )
     if values.image_size is not None and values.dataset != "image_folder":
         raise UsageError(
             f"--image_size={values.image_size} goes with --dataset=image_folder; "

@@ -23,6 +23,8 @@ DEPTHS = matplotlib.colormaps["viridis"]
 DARK_ENOUGH = 0.88
 CURVES = {"cross_entropy": "Cross-entropy", "accuracy": "Accuracy"}
 BINS = 30
+# Characters of a label that has a line of the legend to itself.
+WIDE = 60
 # The panels of a layer.
 HISTOGRAMS = ("Activation", "Output", "Skewness of the channel", "Saturation of the channel")
 
@@ -135,7 +137,7 @@ def _learning_curves(shown: Sequence[Shown]) -> Drawing:
             axis.set_ylabel(f"{label}, {of}")
             if metric == "accuracy":
                 axis.yaxis.set_major_formatter(PercentFormatter(1.0))
-    _legend(drawn, grid[0, 0])
+    _legend(drawn)
     return Drawing(drawn, pd.concat(numbers))
 
 
@@ -149,7 +151,7 @@ def _by_layer(shown: Sequence[Shown], quantities: Sequence[str]) -> Drawing:
     for axis, quantity in zip(axes, quantities, strict=True):
         numbers.append(drawing.over_layers(axis, shown, quantity))
         axis.set_title(QUANTITIES[quantity].label, fontsize=10)
-    _legend(drawn, axes[0])
+    _legend(drawn)
     return Drawing(drawn, pd.concat(numbers))
 
 
@@ -199,6 +201,7 @@ def _lines_of_layers(axes: Any, table: pd.DataFrame, scale: Normalize) -> None:
     for colour, (_, values) in zip(_depths(len(table)), table.iterrows(), strict=True):
         axes.plot(table.columns, values, color=colour, linewidth=1.2)
     axes.set(xlim=_edges(table)[[0, -1]], yscale="log" if isinstance(scale, LogNorm) else "linear")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     # All of the scale, and a little more.
     axes.update_datalim([(table.columns[0], end) for end in (scale.vmin, scale.vmax)])
     axes.autoscale_view(scalex=False)
@@ -282,7 +285,7 @@ def _histograms(shown: Sequence[Shown], layers: Sequence[str]) -> Drawing:
         axes[2].set_ylabel("Share of channels")
         for axis, label in zip(axes, HISTOGRAMS, strict=True):
             axis.set_xlabel(label)
-    _legend(drawn, grid[0, 0])
+    _legend(drawn)
     return Drawing(drawn, pd.concat(numbers))
 
 
@@ -304,8 +307,12 @@ def _outline(
     return pd.DataFrame({"model": one.label} | bins)
 
 
-def _legend(figure: Any, axes: Any) -> None:
+def _legend(figure: Any) -> None:
     """One for all panels, above them."""
-    lines, labels = axes.get_legend_handles_labels()
-    columns = 1 if max(map(len, labels)) > 60 else min(len(labels), 3)
-    figure.legend(lines, labels, loc="outside upper left", ncols=columns, fontsize=9)
+    lines = {
+        label: line
+        for axes in figure.axes
+        for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    columns = 1 if max(map(len, lines)) > WIDE else 3
+    figure.legend(lines.values(), lines, loc="outside upper left", ncols=columns, fontsize=9)

@@ -1,12 +1,15 @@
 """What the networks have in common: how their blocks are made, one after another."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from keras_bnact import activations
 from keras_bnact.layers import BoundedBlock
+from keras_bnact.normalization import BatchNormalization
 from keras_bnact.regularizers import WeightDecay
 
 # Uniform in +-1/sqrt(fan_in), with which layers without normalization before their activation do
@@ -38,19 +41,38 @@ class Blocks:
             raise ValueError(f"width must be positive and finite; got {self.width}.")
 
     def conv(self, filters: int, kernel_size: int, strides: int = 1, *, name: str) -> BoundedBlock:
-        layer = keras.layers.Conv2D(
+        return self._block(self.bare_conv(filters, kernel_size, strides), self.order, name)
+
+    def bare_conv(
+        self, filters: int, kernel_size: Any, strides: Any = 1, *, name: str = "conv"
+    ) -> keras.layers.Conv2D:
+        """Without normalization and activation, which come next or elsewhere."""
+        return keras.layers.Conv2D(
             self._scaled(filters),
             kernel_size,
             strides,
             padding="same",
             use_bias=self.order != "convention",
-            kernel_initializer=_fresh(self.kernel_initializer),
-            bias_initializer=_fresh(self.bias_initializer),
-            kernel_regularizer=_decay(self.weight_decay),
-            bias_regularizer=_decay(self.weight_decay),
-            name="conv",
+            **self._weights,
+            name=name,
         )
-        return self._block(layer, self.order, name)
+
+    def pre_activation(self, name: str) -> Callable[[Any], Any]:
+        """Normalization and activation of a sum, in the order; the activation has the name."""
+        activation = keras.layers.Activation(activations.get(self.activation), name=name)
+        normalization = BatchNormalization(
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            synchronized=self.synchronized,
+            **self.scale_and_shift,
+            name=f"{name}_normalization",
+        )
+        steps = {
+            "convention": (normalization, activation),
+            "swap": (activation, normalization),
+            "nobn": (activation,),
+        }[self.order]
+        return lambda x: functools.reduce(lambda value, step: step(value), steps, x)
 
     def depthwise(self, kernel_size: int, strides: int = 1, *, name: str) -> BoundedBlock:
         layer = keras.layers.DepthwiseConv2D(
@@ -69,43 +91,51 @@ class Blocks:
     def dense(self, units: int, *, normalized: bool, name: str) -> BoundedBlock:
         order = self.order if normalized else "nobn"
         layer = keras.layers.Dense(
-            self._scaled(units),
-            use_bias=order != "convention",
-            kernel_initializer=_fresh(self.kernel_initializer),
-            bias_initializer=_fresh(self.bias_initializer),
-            kernel_regularizer=_decay(self.weight_decay),
-            bias_regularizer=_decay(self.weight_decay),
-            name="dense",
+            self._scaled(units), use_bias=order != "convention", **self._weights, name="dense"
         )
         return self._block(layer, order, name)
 
+    def bare_dense(self, units: int, *, name: str) -> keras.layers.Dense:
+        """Without normalization and activation."""
+        return keras.layers.Dense(self._scaled(units), **self._weights, name=name)
+
+    def attention(self, heads: int, units: int, *, name: str) -> keras.layers.MultiHeadAttention:
+        return keras.layers.MultiHeadAttention(heads, units // heads, **self._weights, name=name)
+
     def logits(self, classes: int) -> keras.layers.Dense:
         half = keras.config.dtype_policy().compute_dtype in ("float16", "bfloat16")
-        return keras.layers.Dense(
-            classes,
-            kernel_initializer=_fresh(self.kernel_initializer),
-            bias_initializer=_fresh(self.bias_initializer),
-            kernel_regularizer=_decay(self.weight_decay),
-            bias_regularizer=_decay(self.weight_decay),
-            dtype="float32" if half else None,
-            name="logits",
-        )
+        dtype = "float32" if half else None
+        return keras.layers.Dense(classes, **self._weights, dtype=dtype, name="logits")
+
+    @property
+    def scale_and_shift(self) -> dict[str, Any]:
+        """Regularizers of a normalization's gamma and beta."""
+        gamma = self.weight_decay if self.gamma_weight_decay is None else self.gamma_weight_decay
+        beta = self.weight_decay if self.beta_weight_decay is None else self.beta_weight_decay
+        return {"gamma_regularizer": _decay(gamma), "beta_regularizer": _decay(beta)}
+
+    @property
+    def _weights(self) -> dict[str, Any]:
+        """Of a kernel and a bias: initializers, made anew for each layer, and regularizers."""
+        return {
+            "kernel_initializer": _fresh(self.kernel_initializer),
+            "bias_initializer": _fresh(self.bias_initializer),
+            "kernel_regularizer": _decay(self.weight_decay),
+            "bias_regularizer": _decay(self.weight_decay),
+        }
 
     def _scaled(self, filters: int) -> int:
         return max(1, round(filters * self.width))
 
     def _block(self, layer: keras.layers.Layer, order: str, name: str) -> BoundedBlock:
-        gamma = self.weight_decay if self.gamma_weight_decay is None else self.gamma_weight_decay
-        beta = self.weight_decay if self.beta_weight_decay is None else self.beta_weight_decay
         return BoundedBlock(
             layer,
             activation=self.activation,
             order=order,
             momentum=self.momentum,
             epsilon=self.epsilon,
-            gamma_regularizer=_decay(gamma),
-            beta_regularizer=_decay(beta),
             synchronized=self.synchronized,
+            **self.scale_and_shift,
             name=name,
         )
 

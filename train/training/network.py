@@ -23,17 +23,17 @@ def build(flags: Any, images: ImageSet, synchronized: bool = False) -> keras.Mod
     standardisation = keras.layers.Normalization(
         mean=images.mean, variance=images.variance, dtype="float32", name="standardisation"
     )
+    if flags.model not in names.UNNORMALIZED:
+        arguments = arguments | {"order": flags.order, "synchronized": synchronized}
     return getattr(models, function)(
         **arguments,
         activation=activation(flags.activation),
-        order=flags.order,
         width=flags.width,
         classes=images.classes,
         input_shape=(images.size, images.size, 3),
         kernel_initializer=names.KERNEL_INITIALIZERS[flags.kernel_initializer],
         bias_initializer=names.BIAS_INITIALIZERS[flags.bias_initializer],
         **_penalties(flags),
-        synchronized=synchronized,
         preprocessing=standardisation,
     )
 
