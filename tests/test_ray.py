@@ -4,6 +4,7 @@ import json
 
 import pytest
 from conftest import SIX_RUNS
+from searches import TWELVE, killed_at, trials_of
 
 
 @pytest.mark.ray
@@ -37,3 +38,28 @@ def test_a_cluster_of_two_nodes_gives_the_numbers_of_one_machine(run_python, tmp
     logs = [path.read_text() for path in (tmp_path / "ray" / "logs").iterdir()]
     assert {log.splitlines()[0].removeprefix("On Ray's node ") for log in logs} == nodes
     assert len(nodes) == 2
+
+
+@pytest.mark.ray
+def test_a_search_on_a_cluster_killed_twice_ends_like_one_on_one_machine(run_python, tmp_path):
+    cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs the extra `ray`")
+    on_ray, local = tmp_path / "ray", tmp_path / "local"
+    command = [*TWELVE, "--engine=ray", "--workers=2"]
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        cluster.add_node(num_cpus=1)
+        nodes = {node.node_id for node in cluster.list_all_nodes()}
+        for runs in (3, 7):
+            killed_at(command, on_ray, runs, RAY_ADDRESS=cluster.address)
+        last = run_python(
+            *command, f"--sweep_dir={on_ray}", timeout=1800, RAY_ADDRESS=cluster.address
+        )
+    finally:
+        cluster.shutdown()
+    assert last.returncode == 0, last.stderr
+    whole = run_python(*TWELVE, "--workers=2", f"--sweep_dir={local}", timeout=1800)
+    assert whole.returncode == 0, whole.stderr
+    assert trials_of(on_ray) == trials_of(local)
+    assert len(trials_of(local)) == 12
+    logs = "".join(path.read_text() for path in (on_ray / "logs").iterdir())
+    assert {node for node in nodes if f"On Ray's node {node}" in logs} == nodes

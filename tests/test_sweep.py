@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, SIX_RUNS, SMALL_RUN, SMALL_SWEEP
+from searches import TWELVE, killed_at, trials_of
 
 from train import errors, options, sweep
 from train.errors import IN_USE
@@ -207,6 +208,39 @@ def test_runs_at_a_time_share_the_cores(workers, given, told, tmp_path, monkeypa
     seen = dict(line.split("=", 1) for line in log.read_text().splitlines() if "=" in line)
     assert seen.get(engines.THREADS) == (told and str(told))
     assert seen.get(engines.PREALLOCATE) == (None if workers == 1 else "false")
+
+
+def test_a_search_trains_its_best_again(run_python, tmp_path):
+    command = ["-m", "train.sweep", *SMALL_SWEEP, "--epochs=2", HELD_OUT, f"--sweep_dir={tmp_path}"]
+    command += ["--search=optuna", "--range=learning_rate=log:1e-8:0.1", "--trials=2"]
+    process = run_python(*command, "--final=seed=2", "--workers=2")
+    assert process.returncode == 0, process.stderr
+    assert f"2 trials in {tmp_path}" in process.stdout
+    trials = trials_of(tmp_path)
+    assert [state for _, state, *_ in trials] == ["COMPLETE"] * 2
+    best = max(trials, key=lambda trial: trial[2])[0]["learning_rate"]
+    assert f"learning_rate={best:.4g}" in process.stdout.partition("validation accuracy: ")[2]
+    (final,) = tmp_path.glob("final/*/summary.json")
+    assert final.parent.name == f"learning_rate={best:.4g},seed=2"
+    rows = (tmp_path / "table.csv").read_text().splitlines()
+    assert rows[0].startswith("learning_rate,runs,finished,diverged,validation_accuracy_mean,")
+    assert len(rows) == 3
+
+
+@pytest.mark.slow
+def test_a_search_killed_twice_ends_like_an_undisturbed_one(run_python, tmp_path):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = run_python(*TWELVE, f"--sweep_dir={whole}", timeout=1800)
+    assert process.returncode == 0, process.stderr
+    for runs in (3, 7):
+        killed_at(TWELVE, killed, runs)
+    process = run_python(*TWELVE, f"--sweep_dir={killed}", timeout=1800)
+    assert process.returncode == 0, process.stderr
+    trials = trials_of(whole)
+    assert trials_of(killed) == trials
+    assert len(trials) == 12
+    assert {state for _, state, *_ in trials} == {"COMPLETE", "PRUNED"}
+    assert (killed / "table.csv").read_text() == (whole / "table.csv").read_text()
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ PACKAGES = {
     "matplotlib": "-e '.[analysis]'",
     "pandas": "-e '.[analysis]'",
     "PIL": "pillow",
+    "optuna": "-e '.[optuna]'",
     "ray": "-e '.[ray]'",
     "rich": "rich",
     "scipy": "-e '.[analysis]'",

@@ -34,13 +34,14 @@ PLACE_FLAGS = ("run_dir", "overwrite", "extend")
 CHECKPOINT_FLAGS = ("checkpoint_every", "keep_checkpoint")
 BESIDE = (*PLACE_FLAGS, *CHECKPOINT_FLAGS, "help")
 ENGINES = ("local", "ray")
+SEARCHES = ("optuna",)
 MOMENTUM = 0.9
 # Of a flag's name; none of ours is nearly as long.
 LONGEST = 80
 # In the answer to --help, for absl's own names of what a flag takes.
 KINDS = {
     "comma separated list of strings": "name,name,...",
-    "multi string": "grid",
+    "multi string": "flag=values",
     "string": "folder",
 }
 
@@ -334,6 +335,33 @@ def define_sweep() -> flags.FlagValues:
         values,
         EpochsSerializer(),
     )
+    flags.DEFINE(
+        Name(SEARCHES),
+        "search",
+        None,
+        "Have Optuna choose the settings of --trials runs from every --range, by what the trials "
+        "before have come to, and cut those short that are behind their median (Optuna's defaults: "
+        "TPESampler, MedianPruner). It is judged by held-out images, so it goes with "
+        "--validation_fraction. Needs the extra optuna. Default: grids.",
+        values,
+        flags.ArgumentSerializer(),
+    )
+    flags.DEFINE_multi_string(
+        "range",
+        [],
+        "What --search chooses from: learning_rate=log:1e-3:1 (evenly on a logarithmic scale), "
+        "momentum=linear:0.5:0.95, batch_size=whole:32:256, activation=any:tanh:softsign. May be "
+        "repeated.",
+        values,
+    )
+    flags.DEFINE(
+        Number(int, at_least=1),
+        "trials",
+        None,
+        "How many runs --search chooses; the same command with more of them goes on.",
+        values,
+        flags.ArgumentSerializer(),
+    )
     flags.DEFINE_multi_string(
         "final",
         [],
@@ -355,7 +383,7 @@ def define_sweep() -> flags.FlagValues:
         flags.ArgumentSerializer(),
     )
     for flag, text in (
-        ("workers", "Runs at a time, with --engine=local. Default: 1."),
+        ("workers", "Runs at a time, with --engine=local or --search. Default: 1."),
         ("cpus_per_run", "CPU cores that a run takes, with --engine=ray. Default: 1."),
         ("gpus_per_run", "GPUs that a run takes, with --engine=ray. Default: 0, on CPUs alone."),
     ):

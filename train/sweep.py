@@ -1,24 +1,20 @@
 """Trains every combination of some flags' values: `python -m train.sweep --help`."""
 
-import concurrent.futures
-import csv
-import os
+import importlib.util
 import sys
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from train import backend, data, errors, interruption, options, run_directory
-from train.errors import DIVERGED, IN_USE, InUseError, UsageError
+from train import backend, data, errors, interruption, options
+from train.errors import InUseError, UsageError
 from train.run_directory import RunDirectory, State
-from train.sweeps import comparison, engines, grid
+from train.sweeps import comparison, engines, execution, grid, ranges
+from train.sweeps.execution import Listed
 from train.sweeps.grid import Run
+from train.sweeps.ranges import Range
 
-LOGS, SEARCH, FINAL = "logs", "search", "final"
-# Seconds between two looks at how far the runs are.
-INTERVAL = 1.0
+SEARCH, FINAL = "search", "final"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,10 +47,16 @@ def _sweep(arguments: Sequence[str]) -> int:
     grid.check_not_given(arguments, [*grids, *final])
     runs = grid.runs(grids, common)
     _check_search(sweep, common, runs, [*grids, *final])
+    given = ranges.parse(sweep.range)
+    _check_optimization(sweep, arguments, given, runs)
     if final:
         # A mistake shows now, not after the search.
-        grid.runs(final, common, comparison.settings(runs[0]))
-    failed, rows = _search(grids, common, folder, sweep)
+        settled = {name: one.text(one.values[0]) for name, one in given.items()}
+        grid.runs(final, common, settled or comparison.settings(runs[0]))
+    if sweep.search:
+        failed, rows = _optimize(given, common, folder, sweep)
+    else:
+        failed, rows = _search(grids, common, folder, sweep)
     if failed or not final:
         if failed and final:
             print("--final waits until all of these runs are finished.")
@@ -90,6 +92,29 @@ def _search(
     return failed, rows
 
 
+def _optimize(
+    given: Mapping[str, Range], common: Any, folder: Path, sweep: Any
+) -> tuple[bool, list[comparison.Row]]:
+    """Trains the trials of a search; returns whether a run failed, and the table of all."""
+    from train.sweeps.search import Search
+
+    backend.check(common)
+    data.check(common)
+    with errors.file_errors(f"--sweep_dir={folder}"):
+        search = Search(given, common, sweep.trials, sweep.workers or 1, folder)
+    print(f"{sweep.trials} trials in {folder}")
+    sys.stdout.flush()
+    failures = execution.execute(search, folder, _engine(sweep))
+    directories = {run: search.directory(run) for run in search.runs}
+    table = comparison.compare(search.runs, directories, search.pruned)
+    failed, rows = _told(table, failures, folder)
+    if failed:
+        print("The next trials wait until all of these runs are finished.")
+    elif verdict := comparison.verdict(rows):
+        print(verdict)
+    return failed, rows
+
+
 def _best(rows: Sequence[comparison.Row]) -> tuple[comparison.Row, str]:
     chosen = comparison.best(rows)
     if chosen is None:
@@ -98,6 +123,31 @@ def _best(rows: Sequence[comparison.Row]) -> tuple[comparison.Row, str]:
             "rates."
         )
     return chosen
+
+
+def _check_optimization(
+    sweep: Any, arguments: Sequence[str], given: Mapping[str, Range], runs: Sequence[Run]
+) -> None:
+    if sweep.search is None:
+        for name in ("range", "trials"):
+            if sweep[name].value:
+                raise UsageError(f"--{name} goes with --search=optuna.")
+        return
+    if not given or not sweep.trials:
+        raise UsageError(
+            "--search=optuna needs what to choose from and how often: give "
+            "--range=learning_rate=log:1e-3:1 and --trials=20, for example."
+        )
+    for name in ("grid", "search_epochs"):
+        if sweep[name].value:
+            raise UsageError(f"--{name} goes with a sweep of grids, not with --search=optuna.")
+    if not runs[0].flags.validation_fraction:
+        raise UsageError("--search chooses by held-out images: give --validation_fraction=0.1.")
+    if {"epochs", "validation_fraction"} & {*given}:
+        raise UsageError("--search judges all trials by the same epochs and held-out images.")
+    grid.check_not_given(arguments, given, "range")
+    if importlib.util.find_spec("optuna") is None:
+        raise ModuleNotFoundError(name="optuna")
 
 
 def _check_search(sweep: Any, common: Any, runs: Sequence[Run], grids: Sequence[str]) -> None:
@@ -132,16 +182,24 @@ def _check_search(sweep: Any, common: Any, runs: Sequence[Run], grids: Sequence[
 def _train(runs: Sequence[Run], folder: Path, sweep: Any) -> tuple[bool, list[comparison.Row]]:
     """Trains what is not finished; returns whether a run failed, and the table of all."""
     directories = {run: RunDirectory(folder / run.name, options.as_text(run.flags)) for run in runs}
-    waiting = [run for run in runs if _is_to_run(run, directories[run])]
+    waiting = {run: place for run, place in directories.items() if _is_to_run(run, place)}
     print(f"{len(runs)} runs in {folder}, {len(runs) - len(waiting)} of them finished before")
     sys.stdout.flush()
-    failures = _execute(waiting, directories, folder, _engine(sweep)) if waiting else {}
-    table = comparison.compare(runs, directories)
+    failures = {}
+    if waiting:
+        failures = execution.execute(Listed(waiting), folder, _engine(sweep))
+    return _told(comparison.compare(runs, directories), failures, folder)
+
+
+def _told(
+    table: list[comparison.Row], failures: Mapping[Run, str], folder: Path
+) -> tuple[bool, list[comparison.Row]]:
+    """Writes and prints a table; returns whether a run failed, and the table."""
     with errors.file_errors(f"--sweep_dir={folder}"):
         comparison.write(table, folder)
     print(f"\n{comparison.report(table)}")
     for run, reason in failures.items():
-        print(f"{run.name} failed: {reason} (all it said: {_log(folder, run)})")
+        print(f"{run.name} failed: {reason} (all it said: {execution.log_of(folder, run)})")
     return bool(failures), table
 
 
@@ -166,7 +224,9 @@ def _check_engine(sweep: Any) -> None:
     flags = {"local": ("workers",), "ray": ("cpus_per_run", "gpus_per_run")}
     for engine, names in flags.items():
         for name in names:
-            if sweep[name].present and engine != sweep.engine:
+            # A search has to know on Ray, too, how many trials there are at a time.
+            needed = name == "workers" and sweep.search
+            if sweep[name].present and engine != sweep.engine and not needed:
                 raise UsageError(f"--{name} goes with --engine={engine}.")
 
 
@@ -175,135 +235,6 @@ def _engine(sweep: Any) -> Any:
     if sweep.engine == "local":
         return engines.local(sweep.workers or 1)
     return engines.ray(sweep.cpus_per_run or 1, sweep.gpus_per_run or 0)
-
-
-def _execute(
-    runs: Sequence[Run], directories: dict[Run, RunDirectory], folder: Path, engine: Any
-) -> dict[Run, str]:
-    """Trains the runs; returns why some failed."""
-    with errors.file_errors(f"--sweep_dir={folder}"):
-        (folder / LOGS).mkdir(parents=True, exist_ok=True)
-    failures: dict[Run, str] = {}
-    epochs = {run: run.flags.epochs for run in runs}
-    done = {run: _epochs(directories[run]) for run in runs}
-    # Those that another sweep works on take no worker's place meanwhile.
-    elsewhere, told, futures = _in_order(runs), set(), {}
-    with engine as submit, _progress() as progress:
-        task = progress.add_task("", total=sum(epochs.values()), completed=sum(done.values()))
-        while futures or elsewhere:
-            for run in list(elsewhere):
-                if not _in_use(directories[run]):
-                    elsewhere.remove(run)
-                    futures[submit(_arguments(run, folder), _log(folder, run))] = run
-                elif run not in told:
-                    told.add(run)
-                    _say(progress, f"{run.name} is in use by another process: waiting for it")
-            for future in _finished(futures):
-                run = futures.pop(future)
-                if not future.exception() and future.result() == IN_USE:
-                    elsewhere.append(run)
-                    continue
-                reason = _failure(future, _log(folder, run))
-                # Stopped early, failed or whole: no epoch of it is to come.
-                done[run] = epochs[run]
-                diverged = directories[run].diverged_at()
-                if diverged is not None:
-                    _say(progress, f"{run.name} diverged at epoch {diverged}")
-                elif reason is not None:
-                    failures[run] = reason
-                    _say(progress, f"{run.name} failed: {reason}")
-                else:
-                    _say(progress, f"{run.name} finished")
-            for run in (*futures.values(), *elsewhere):
-                done[run] = _epochs(directories[run])
-            over = len(runs) - len(futures) - len(elsewhere)
-            failed = f", {len(failures)} failed" if failures else ""
-            told_of = f"{over}/{len(runs)} runs{failed}"
-            progress.update(task, completed=sum(done.values()), description=told_of)
-    return failures
-
-
-def _progress() -> Any:
-    """A bar of epochs, on a terminal alone."""
-    # Here, since its import takes as long as all else that a mistake waits for.
-    from rich import console, progress
-
-    terminal = console.Console(stderr=True)
-    return progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("epochs"),
-        progress.TimeElapsedColumn(),
-        progress.TimeRemainingColumn(),
-        console=terminal,
-        disable=not terminal.is_terminal,
-    )
-
-
-def _say(progress: Any, text: str) -> None:
-    # As it is, on one line however long, and above the bar.
-    progress.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
-
-
-def _in_order(runs: Sequence[Run]) -> list[Run]:
-    """A network's seeds next to one another, which take the same compiled programs on JAX."""
-    settings = [comparison.settings(run) for run in runs]
-    return sorted(runs, key=lambda run: settings.index(comparison.settings(run)))
-
-
-def _in_use(directory: RunDirectory) -> bool:
-    try:
-        directory.state(overwrite=False)
-    except InUseError:
-        return True
-    except UsageError:
-        # Of that run, which says so itself.
-        return False
-    return False
-
-
-def _arguments(run: Run, folder: Path) -> list[str]:
-    # Given in the same words as its flags.txt, so that it is known for the same run.
-    flags = options.as_text(run.flags) + options.checkpoint_text(run.flags)
-    return [*flags.splitlines(), f"--run_dir={folder / run.name}"]
-
-
-def _finished(futures: Iterable[Future]) -> set[Future]:
-    """Those that are done, as soon as one is or some time has passed."""
-    if not futures:
-        time.sleep(INTERVAL)
-    return concurrent.futures.wait(futures, INTERVAL, concurrent.futures.FIRST_COMPLETED).done
-
-
-def _failure(future: Future, log: str) -> str | None:
-    """Why a run failed, None where it did not."""
-    if future.exception():
-        return " ".join(str(future.exception()).split())
-    if future.result() < 0:
-        return f"killed by signal {-future.result()}"
-    return None if future.result() in (0, DIVERGED) else _last_line(log)
-
-
-def _last_line(log: str) -> str:
-    with open(log, "rb") as file:
-        file.seek(max(0, os.path.getsize(log) - 2000))
-        lines = file.read().decode(errors="replace").split("\n")
-    said = [line.strip().removeprefix("train.run: ") for line in lines if line.strip()]
-    return said[-1] if said else "it said nothing"
-
-
-def _epochs(directory: RunDirectory) -> int:
-    """Epochs that the run has finished."""
-    try:
-        return len(directory.read_csv(run_directory.HISTORY))
-    except (OSError, ValueError, csv.Error):
-        # The run writes a damaged one anew.
-        return 0
-
-
-def _log(folder: Path, run: Run) -> str:
-    return str(folder / LOGS / f"{run.name}.txt")
 
 
 if __name__ == "__main__":

@@ -26,12 +26,14 @@ class Row:
         accuracies: Of those that are finished, by what they were measured on: `"validation"`
             where images are held out, and `"test"`.
         diverged: The epochs, from 1, at which the loss of others was no longer finite.
+        cut_short: The epochs after which a search has cut others short.
     """
 
     settings: Mapping[str, str]
     runs: int
     accuracies: Mapping[str, Sequence[float]]
     diverged: Sequence[int] = ()
+    cut_short: Sequence[int] = ()
 
 
 def settings(run: Run) -> dict[str, str]:
@@ -39,8 +41,17 @@ def settings(run: Run) -> dict[str, str]:
     return {name: value for name, value in run.settings.items() if name != "seed"}
 
 
-def compare(runs: Sequence[Run], directories: Mapping[Run, RunDirectory]) -> list[Row]:
+def compare(
+    runs: Sequence[Run],
+    directories: Mapping[Run, RunDirectory],
+    cut_short: Mapping[Run, int] | None = None,
+) -> list[Row]:
     """A row for each combination of what varies but for the seed.
+
+    Args:
+        runs: All of a sweep, at least one.
+        directories: Theirs.
+        cut_short: After which epochs some of them are, whatever they have come to since.
 
     Raises:
         UsageError: If what a run came to is damaged.
@@ -52,14 +63,16 @@ def compare(runs: Sequence[Run], directories: Mapping[Run, RunDirectory]) -> lis
     parts = ("validation", "test") if held_out else ("test",)
     rows = []
     for key, members in groups.items():
-        summaries = [_summary(directories[run]) for run in members]
+        whole = [run for run in members if run not in (cut_short or {})]
+        summaries = [_summary(directories[run]) for run in whole]
         accuracies = {
             part: [s[part]["accuracy"] for s in summaries if s is not None and part in s]
             for part in parts
         }
-        epochs = [directories[run].diverged_at() for run in members]
+        epochs = [directories[run].diverged_at() for run in whole]
         kept = [epoch for epoch in epochs if epoch is not None]
-        rows.append(Row(dict(key), len(members), accuracies, kept))
+        cut = [(cut_short or {})[run] for run in members if run not in whole]
+        rows.append(Row(dict(key), len(members), accuracies, kept, cut))
     return rows
 
 
@@ -97,12 +110,15 @@ def write(rows: Sequence[Row], folder: Path) -> None:
     """Writes `table.csv`: settings, runs, and of each accuracy mean and standard deviation."""
     parts = list(rows[0].accuracies)
     columns = [f"{part}_accuracy_{what}" for part in parts for what in ("mean", "std")]
-    headings = [*rows[0].settings, "runs", "finished", "diverged", *columns]
+    # Of a search alone.
+    cut_short = ["cut_short"] if any(row.cut_short for row in rows) else []
+    headings = [*rows[0].settings, "runs", "finished", "diverged", *cut_short, *columns]
     written = []
     for row in rows:
         figures = [figure for part in parts for figure in _mean_and_std(row.accuracies[part])]
         finished = len(row.accuracies["test"])
-        counts = (row.runs, finished, len(row.diverged))
+        counts = [row.runs, finished, len(row.diverged)]
+        counts += [len(row.cut_short)] if cut_short else []
         written.append([*row.settings.values(), *counts, *figures])
     folder.mkdir(parents=True, exist_ok=True)
     # Two sweeps may write at a time.
@@ -130,6 +146,8 @@ def report(rows: Sequence[Row]) -> str:
         if row.diverged:
             at = ", ".join(map(str, sorted(row.diverged)))
             runs += f", {len(row.diverged)} diverged at epoch {at}"
+        if row.cut_short:
+            runs += f", cut short after epoch {', '.join(map(str, row.cut_short))}"
         cells = (*row.settings.values(), runs, *map(_shown, row.accuracies.values()))
         # As they are: a string would be taken for markup.
         table.add_row(*map(rich.text.Text, cells))

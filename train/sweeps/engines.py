@@ -22,6 +22,8 @@ from train import backend
 ROOT = Path(__file__).parent.parent.parent
 
 COMMAND = ("-m", "train.run")
+# Ends the name of a file beside a run's log, wherever that runs: it is to end.
+END = ".end"
 # Seconds that a run has to save where it is.
 GRACE = 10.0
 # TensorFlow's name of how many threads an operation is shared among.
@@ -93,8 +95,9 @@ class _Worker:
 
     def execute(self, arguments: Sequence[str], log: str, stopping: threading.Event) -> int | None:
         """As the function `execute`."""
+        Path(f"{log}{END}").unlink(missing_ok=True)
         self._connection.send((list(arguments), log))
-        while not stopping.is_set():
+        while not stopping.is_set() and not _is_to_end(log):
             if self._connection.poll(0.2):
                 with contextlib.suppress(EOFError):
                     return self._connection.recv()
@@ -103,6 +106,7 @@ class _Worker:
                 return self._process.exitcode
         # A run goes on from its checkpoint when it is started again.
         self.kill()
+        Path(f"{log}{END}").unlink(missing_ok=True)
         return None
 
     def is_alive(self) -> bool:
@@ -170,6 +174,15 @@ def ray(cpus_per_run: int, gpus_per_run: int) -> Iterator[Submit]:
         ray.shutdown()
 
 
+def end(log: str) -> None:
+    """Has the run of a log end where it is: it saves, and would go on from there."""
+    Path(f"{log}{END}").touch()
+
+
+def _is_to_end(log: str) -> bool:
+    return Path(f"{log}{END}").exists()
+
+
 def execute(
     arguments: Sequence[str],
     log: str,
@@ -190,6 +203,7 @@ def execute(
     stopping = stopping or threading.Event()
     if stopping.is_set():
         return None
+    Path(f"{log}{END}").unlink(missing_ok=True)
     # Where a module with an activation of the user's own may be.
     search_path = [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
     with open(log, "ab") as output:
@@ -206,7 +220,7 @@ def execute(
             stderr=output,
         )
     try:
-        while not stopping.is_set():
+        while not stopping.is_set() and not _is_to_end(log):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(timeout=0.2)
         return None
@@ -218,3 +232,4 @@ def execute(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        Path(f"{log}{END}").unlink(missing_ok=True)

@@ -92,14 +92,15 @@ def _check_once(keys: Iterable[str]) -> None:
             raise UsageError(f"{name} is in two grids: take it out of one.")
 
 
-def check_not_given(arguments: Sequence[str], grids: Mapping[str, Sequence[str]]) -> None:
-    """Refuses a flag that is given beside a grid of its own.
+def check_not_given(arguments: Sequence[str], grids: Iterable[str], kind: str = "grid") -> None:
+    """Refuses a flag that is given beside a grid of its own, or a range.
 
     Of the command line alone: a grid in a flagfile varies what an earlier flagfile has set.
 
     Args:
         arguments: Of the command line.
-        grids: As `parse` gives them.
+        grids: Their flags.
+        kind: What they are.
 
     Raises:
         UsageError: Naming the flag.
@@ -109,7 +110,7 @@ def check_not_given(arguments: Sequence[str], grids: Mapping[str, Sequence[str]]
     given = words | {word.removeprefix("no") for word in words}
     for name in (name for key in grids for name in key.split(TOGETHER)):
         if name in given:
-            raise UsageError(f"--{name} is given and varies in a grid: take one of them out.")
+            raise UsageError(f"--{name} is given and varies in a {kind}: take one of them out.")
 
 
 def runs(
