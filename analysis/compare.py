@@ -46,6 +46,12 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="what to write to (default: %(default)s)",
     )
     parser.add_argument(
+        "--by",
+        metavar="FLAG,FLAG",
+        help="flags that settings are named by, where they differ in others too, such as a "
+        "learning rate that was searched for each (default: all in which they differ)",
+    )
+    parser.add_argument(
         "--layers",
         metavar="NAME,NAME",
         help="layers whose histograms are drawn (default: the first, one in the middle, the last)",
@@ -74,9 +80,10 @@ def _run(options: argparse.Namespace) -> int:
             f"these are {len(settings)} settings, and up to {labels.MOST} can be told apart in a "
             "figure: name fewer."
         )
-    shown = labels.shown(settings)
+    names = _names(options.by, settings)
+    shown = labels.shown(settings, names)
     layers = _layers(options.layers, shown)
-    files = _files(shown, layers, problems)
+    files = _files(shown, names, layers, problems)
     with file_errors(f"--out={options.out}"):
         output.write(files, options.out)
     number = sum(len(setting.runs) for setting in settings)
@@ -119,6 +126,32 @@ def _read(folders: Sequence[Path]) -> tuple[list[Any], list[str]]:
     return [*first.values()], [*problems]
 
 
+def _names(given: str | None, settings: Sequence[Any]) -> list[str]:
+    """The flags that tell settings apart."""
+    from analysis.comparison.labels import differing, label
+
+    differ = differing(settings)
+    if given is None:
+        return differ
+    names = given.split(",")
+    for name in names:
+        if name not in differ:
+            raise UsageError(
+                f"--by={given}: the settings do not differ in {name}; give some of "
+                f"{', '.join(differ) or 'those in which they do, of which there are none'}."
+            )
+    found: dict[str, Any] = {}
+    for setting in settings:
+        other = found.setdefault(label(setting, names), setting)
+        if other is not setting:
+            apart = ", ".join(differing([setting, other]))
+            raise UsageError(
+                f"--by={given}: two settings are {label(setting, names)}, and differ in {apart}: "
+                "name that as well, or fewer runs."
+            )
+    return names
+
+
 def _layers(given: str | None, shown: Sequence[Any]) -> list[str]:
     """Layers to draw histograms of."""
     every = dict.fromkeys(layer for one in shown for layer in one.setting.runs[0].layers.index)
@@ -132,14 +165,17 @@ def _layers(given: str | None, shown: Sequence[Any]) -> list[str]:
 
 
 def _files(
-    shown: Sequence[Any], layers: Sequence[str], problems: Sequence[str]
+    shown: Sequence[Any], names: Sequence[str], layers: Sequence[str], problems: Sequence[str]
 ) -> dict[str, bytes | None]:
     """The page and what stands beside it, by name."""
     from analysis import output
     from analysis.comparison import figures, tables
+    from analysis.comparison.labels import differing
 
-    gaps = tables.gaps(shown)
-    means = tables.means(shown)
+    differ = differing([one.setting for one in shown])
+    others = [name for name in differ if name not in names]
+    gaps = tables.gaps(shown, names)
+    means = tables.means(shown, others)
     files: dict[str, bytes | None] = dict(output.text_table("settings", means))
     files["settings.csv"] = csv_text(*tables.means_with_all_digits(shown)).encode()
     # What was there before of other runs would stand beside these.
@@ -155,30 +191,34 @@ def _files(
         image, contents = output.figure(figure.stem, figure.draw())
         drawn.append((figure, image))
         files |= contents
-    page = _page(shown, drawn, means, tables.gaps_shown(gaps) if gaps else None, problems)
+    told = tables.gaps_shown(gaps) if gaps else None
+    page = _page(shown, names, others, drawn, means, told, problems)
     return files | {"index.html": page.encode()}
 
 
 def _page(
     shown: Sequence[Any],
+    names: Sequence[str],
+    others: Sequence[str],
     drawn: Sequence[tuple[Any, Any]],
     means: Any,
     gaps: Any,
     problems: Sequence[str],
 ) -> str:
     from analysis import output
-    from analysis.comparison.labels import differing, value
+    from analysis.comparison.labels import value
     from analysis.overview import ALWAYS
 
     flags = [one.setting.flags for one in shown]
-    differ = differing([one.setting for one in shown])
+    differ = [*names, *others]
     once = [one.label for one in shown if one.setting.layers_over_epochs("saturation").shape[1] < 2]
     common = {name: value for name, value in flags[0].items() if name not in differ}
     return output.page(
         "comparison",
         title=", ".join(value(shown[0].setting, name) for name in ALWAYS if name not in differ),
         shown=shown,
-        differ=[name.replace("_", " ") for name in differ],
+        differ=[name.replace("_", " ") for name in names],
+        others=[name.replace("_", " ") for name in others],
         common=" ".join(f"--{name}={value}" for name, value in common.items() if value),
         means=(output.headings(means), output.rows(means)),
         gaps=None if gaps is None else (output.headings(gaps), output.rows(gaps)),

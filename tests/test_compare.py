@@ -34,7 +34,12 @@ def compared(tmp_path, *arguments):
 
 def shown_in(tmp_path):
     found, _ = runs.read(tmp_path / "runs")
-    return labels.shown(settings_of(found))
+    settings = settings_of(found)
+    return labels.shown(settings, labels.differing(settings))
+
+
+def gaps_of(shown):
+    return tables.gaps(shown, labels.differing([one.setting for one in shown]))
 
 
 def test_means_and_gaps_are_those_of_the_seeds(both_orders, tmp_path, capsys):
@@ -113,7 +118,7 @@ def test_settings_are_labelled_by_what_differs_and_told_apart(make_run, tmp_path
     # The activation by colour, the order by the line.
     assert looks[0][0] == looks[1][0] != looks[2][0] == looks[3][0]
     assert looks[0][1] == looks[2][1] != looks[1][1] == looks[3][1]
-    gaps = {gap.name for gap in tables.gaps(shown)}
+    gaps = {gap.name for gap in gaps_of(shown)}
     assert gaps == {
         "swap - convention (softsign)",
         "swap - convention (tanh)",
@@ -129,6 +134,25 @@ def test_numbers_stand_in_their_order(make_run, tmp_path):
     assert rates == ["learning rate 1e-05", "learning rate 0.01", "learning rate 0.1"]
 
 
+def test_settings_that_were_searched_are_named_by_what_matters(make_run, tmp_path, capsys):
+    for order, rate in (("swap", "0.1"), ("convention", "0.01")):
+        for seed in (0, 1):
+            make_run(f"{order}{seed}", 0.6 + seed / 50, order=order, learning_rate=rate, seed=seed)
+    runs_dir = str(tmp_path / "runs")
+    out = compared(tmp_path, runs_dir, "--by=order")
+    assert {row["gap"] for row in read(out / "gaps.csv")} == {"swap - convention"}
+    assert "| setting | learning rate | seeds |" in (out / "settings.md").read_text()
+    page = (out / "index.html").read_text()
+    assert "Beside that they differ in learning rate: gaps are of all of it together." in page
+    capsys.readouterr()
+    assert compare.main([runs_dir, "--by=momentum"]) == 2
+    expected = "the settings do not differ in momentum; give some of order, learning_rate."
+    assert expected in capsys.readouterr().err
+    make_run("other", 0.5, order="swap", learning_rate="1.0")
+    assert compare.main([runs_dir, "--by=order"]) == 2
+    assert "two settings are swap, and differ in learning_rate" in capsys.readouterr().err
+
+
 def test_images_are_called_by_their_name(make_run, tmp_path):
     mine = {"dataset": "image_folder", "classes": 3}
     make_run("here", 0.7, data_dir="/here", dataset_name="flowers", **mine)
@@ -136,7 +160,7 @@ def test_images_are_called_by_their_name(make_run, tmp_path):
     make_run("other", 0.7, data_dir="/here", dataset_name="birds", **mine)
     shown = shown_in(tmp_path)
     assert [(one.label, len(one.setting.runs)) for one in shown] == [("birds", 1), ("flowers", 2)]
-    assert tables.gaps(shown) == []
+    assert gaps_of(shown) == []
     rows = read(analyse(tmp_path, "--figures=6") / "runs.csv")
     assert [(row["dataset"], row["seeds"]) for row in rows] == [("birds", "1"), ("flowers", "2")]
     assert "dataset name" not in rows[0]
@@ -145,10 +169,10 @@ def test_images_are_called_by_their_name(make_run, tmp_path):
 def test_gaps_are_told_of_the_same_images_alone(make_run, tmp_path):
     make_run("one", 0.7, dataset="cifar10", classes=10)
     make_run("two", 0.7)
-    assert tables.gaps(shown_in(tmp_path)) == []
+    assert gaps_of(shown_in(tmp_path)) == []
     # Where no two settings differ in one flag alone, all gaps are.
     make_run("three", 0.7, momentum="0.5", weight_decay="0.1")
-    names = {gap.name for gap in tables.gaps(shown_in(tmp_path))}
+    names = {gap.name for gap in gaps_of(shown_in(tmp_path))}
     assert names == {
         "momentum 0.9, weight decay 0.0005 - momentum 0.5, weight decay 0.1 (cifar100)"
     }

@@ -12,21 +12,22 @@ from analysis.settings import Setting, varying_flags
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", ":", "-.")
 MARKERS = ("o", "^", "s", "x")
+NOT_SET = "not set"
 # More settings cannot be told apart.
 MOST = len(COLOURS) * len(LINES)
 
 
-def shown(settings: Sequence[Setting]) -> list[Shown]:
+def shown(settings: Sequence[Setting], names: Sequence[str]) -> list[Shown]:
     """Settings with their labels and looks, in the order of their flags.
 
-    A label is the values of the flags that differ, or of those that say what a run is where none
-    does. Orders are told by colour; where more differs, by lines and markers, and the rest by
-    colour.
+    A label is the values of the flags that tell them apart, or of those that say what a run is
+    where there is one setting. Orders are told by colour; where more differs, by lines and
+    markers, and the rest by colour.
 
     Args:
         settings: Up to `MOST`.
+        names: The flags that tell them apart.
     """
-    names = differing(settings)
     ordered = sorted(settings, key=lambda setting: [_rank(setting, name) for name in names])
     others = [_label(setting, [name for name in names if name != "order"]) for setting in ordered]
     return [
@@ -52,7 +53,7 @@ def value(setting: Setting, name: str) -> str:
     """A flag's: as it is where it says what a run is, else with its name."""
     if name == "dataset":
         return setting.images[0]
-    given = setting.flags.get(name) or "not set"
+    given = setting.flags.get(name) or NOT_SET
     return given if name in ALWAYS else f"{name.replace('_', ' ')} {given}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import uncertainty
-from analysis.comparison.labels import differing, value
+from analysis.comparison.labels import NOT_SET, value
 from analysis.drawing import Shown
 from analysis.settings import Setting
 from analysis.uncertainty import Estimate
@@ -36,18 +36,24 @@ class Gap:
     estimate: Estimate
 
 
-def means(shown: Sequence[Shown]) -> pd.DataFrame:
-    """A table of texts, a row for each setting: seeds, means ± standard deviations, intervals."""
+def means(shown: Sequence[Shown], others: Sequence[str]) -> pd.DataFrame:
+    """A table of texts, a row for each setting: seeds, means ± standard deviations, intervals.
+
+    Args:
+        shown: The settings.
+        others: Flags in which they differ, beside those of their labels.
+    """
     rows = []
     for one in shown:
-        row = [str(len(one.setting.runs))]
+        flags = one.setting.flags
+        row = [*(flags.get(name) or NOT_SET for name in others), str(len(one.setting.runs))]
         for quantity, digits in QUANTITIES.items():
             found = uncertainty.mean(one.setting.values(quantity))
             deviation, interval, _ = uncertainty.cells(found, digits)
             mean = f"{found.value:.{digits}f}"
             row += [f"{mean} ± {deviation}" if deviation else mean, interval]
         rows.append(row)
-    columns = ["seeds"]
+    columns = [*(name.replace("_", " ") for name in others), "seeds"]
     for quantity in QUANTITIES:
         columns += [heading(quantity), INTERVAL]
     settings = pd.Index([one.label for one in shown], name="setting")
@@ -64,13 +70,16 @@ def means_with_all_digits(shown: Sequence[Shown]) -> tuple[list[str], list[list[
     return ["setting", "quantity", "seeds", "mean", *KNOWN], rows
 
 
-def gaps(shown: Sequence[Shown]) -> list[Gap]:
-    """Between settings that differ in one flag; where none do, between all.
+def gaps(shown: Sequence[Shown], names: Sequence[str]) -> list[Gap]:
+    """Between settings that differ in one of some flags; where none do, between all.
 
     Of settings on other images there is none.
+
+    Args:
+        shown: The settings.
+        names: The flags that tell them apart.
     """
     settings = [one.setting for one in shown]
-    names = differing(settings)
     pairs = [
         (one, other, apart)
         for one, other in itertools.combinations(settings, 2)
