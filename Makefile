@@ -8,8 +8,8 @@ DATA ?= --dataset=cifar100
 RUNS ?= runs
 WORKERS ?= 2
 
-.PHONY: quickstart reproduce-small reproduce-long initial-weights asymmetry test test-runs test-backends test-jax \
-	test-torch test-oldest test-slow test-ray \
+.PHONY: quickstart reproduce-small reproduce-long initial-weights asymmetry optimizers depth \
+	test test-runs test-backends test-jax test-torch test-oldest test-slow test-ray \
 	conformance faults lint docs clean
 
 quickstart: $(VENV)/installed
@@ -36,36 +36,39 @@ reproduce-small: $(VENV)/installed
 reproduce-long: $(VENV)/installed
 	$(call reproduce,long)
 
-# About three hours on two cores; a report for each kind of initial weights.
-initial-weights: $(VENV)/installed
+# A study, of both orders: its folder, its flagfile, a flag and its values. The best setting of each, with
+# three seeds, are compared.
+define study
 	@failed=0; \
-	for weights in fan_in_uniform glorot_uniform he_normal lecun_normal small_normal; do \
-		runs=$(RUNS)/initial_weights/$$weights; \
+	for value in $(4); do \
 		for order in swap convention; do \
-			printf '\n%s, %s\n' $$weights $$order; \
-			$(BIN)/python -m train.sweep --flagfile=train/flagfiles/initial_weights/search.flags \
-				$(DATA) --kernel_initializer=$$weights --order=$$order \
-				--workers=$(WORKERS) --sweep_dir=$$runs/$$order || failed=$$?; \
+			printf '\n%s, %s\n' $$value $$order; \
+			$(BIN)/python -m train.sweep --flagfile=train/flagfiles/$(2).flags $(DATA) \
+				--$(3)=$$value --order=$$order --workers=$(WORKERS) \
+				--sweep_dir=$(RUNS)/$(1)/$$value/$$order || failed=$$?; \
 			[ $$failed -le 1 ] || exit $$failed; \
 		done; \
-		$(BIN)/python -m analysis.run --runs=$$runs --out=$$runs-report || exit $$?; \
 	done; \
-	exit $$failed
+	$(BIN)/python -m analysis.compare '$(RUNS)/$(1)/*/*/final' --by=$(3),order \
+		--out=$(RUNS)/$(1)-report && exit $$failed
+endef
+
+# About three hours on two cores.
+initial-weights: $(VENV)/installed
+	$(call study,initial_weights,studies/search,kernel_initializer,\
+		fan_in_uniform glorot_uniform he_normal lecun_normal small_normal)
 
 # An hour and a half on two cores: activations that are asymmetric from the start.
 asymmetry: $(VENV)/installed
-	@failed=0; \
-	for activation in tanh shifted_tanh penalized_tanh; do \
-		for order in swap convention; do \
-			printf '\n%s, %s\n' $$activation $$order; \
-			$(BIN)/python -m train.sweep \
-				--flagfile=train/flagfiles/small/vgg16_11_tanh_$$order.flags $(DATA) \
-				--activation=$$activation --workers=$(WORKERS) \
-				--sweep_dir=$(RUNS)/asymmetry/$$activation-$$order || failed=$$?; \
-			[ $$failed -le 1 ] || exit $$failed; \
-		done; \
-	done; \
-	exit $$failed
+	$(call study,asymmetry,small/vgg16_11_tanh_swap,activation,tanh shifted_tanh penalized_tanh)
+
+# Over an hour on two cores: the penalty of SGD against AdamW's decoupled weight decay.
+optimizers: $(VENV)/installed
+	$(call study,optimizers,studies/$$value,optimizer,sgd adamw)
+
+# Over two hours on two cores.
+depth: $(VENV)/installed
+	$(call study,depth,studies/search,model,vgg16_8 vgg16_11 vgg16_14 vgg16)
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not ray and not runs"

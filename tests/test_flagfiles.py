@@ -13,7 +13,7 @@ FOLDER = ROOT / "train" / "flagfiles"
 EXPERIMENTS = sorted(
     path
     for path in FOLDER.glob("*/*.flags")
-    if path.parent.name not in ("shared", "grid_search", "small", "long", "initial_weights")
+    if path.parent.name not in ("shared", "grid_search", "small", "long", "studies")
 )
 DATASETS = ("cifar10", "cifar100", "tiny_imagenet", "imagenet2012")
 
@@ -252,15 +252,24 @@ def test_reproductions_at_a_scale_for_two_cores(name):
     assert re.search(r"Cost: 11 runs, about \d+ minutes", header)
 
 
-def test_the_study_of_initial_weights():
-    runs = runs_of("initial_weights/search")
-    sweep, _ = options.parse_sweep(["--flagfile=train/flagfiles/initial_weights/search.flags"])
+@pytest.mark.parametrize(
+    ("name", "optimizer", "rates", "decays"),
+    [
+        ("search", "sgd", {0.1, 0.03, 0.01, 0.003}, {1e-4, 5e-4, 1e-3, 5e-3}),
+        ("sgd", "sgd", {0.1, 0.03, 0.01, 0.003}, {1e-4, 5e-4, 1e-3, 5e-3}),
+        ("adamw", "adamw", {0.003, 0.001, 0.0003, 0.0001}, {0.0, 0.05, 0.5, 5.0}),
+    ],
+)
+def test_the_studies_search_as_widely(name, optimizer, rates, decays):
+    runs = runs_of(f"studies/{name}")
+    sweep, _ = options.parse_sweep([f"--flagfile=train/flagfiles/studies/{name}.flags"])
     assert (sweep.search_epochs, sweep.final) == ([2, 8], ["seed=0,1,2"])
     names = ("learning_rate", "weight_decay")
     assert len({tuple(run.flags[name].value for name in names) for run in runs}) == 16
-    assert {run.flags.learning_rate for run in runs} == {0.1, 0.03, 0.01, 0.003}
-    assert {run.flags.weight_decay for run in runs} == {1e-4, 5e-4, 1e-3, 5e-3}
+    assert {run.flags.learning_rate for run in runs} == rates
+    assert {run.flags.weight_decay for run in runs} == decays
     assert {run.flags.validation_fraction for run in runs} == {0.1}
+    assert {run.flags.optimizer for run in runs} == {optimizer}
 
 
 def test_every_file_is_tested_states_itself_and_has_a_header():
