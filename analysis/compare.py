@@ -212,7 +212,9 @@ def _page(
     flags = [one.setting.flags for one in shown]
     differ = [*names, *others]
     once = [one.label for one in shown if one.setting.layers_over_epochs("saturation").shape[1] < 2]
-    common = {name: value for name, value in flags[0].items() if name not in differ}
+    # Images of other names are other data sets.
+    apart = [*differ, *(["dataset_name"] if "dataset" in differ else [])]
+    common = {name: text for name, text in flags[0].items() if name not in apart}
     return output.page(
         "comparison",
         title=", ".join(value(shown[0].setting, name) for name in ALWAYS if name not in differ),

@@ -18,6 +18,7 @@ import train.run_directory as files
 from keras_bnact.statistics import STATISTICS
 from train.errors import UsageError
 from train.flag_text import of_run
+from train.names import ORDERS
 
 # Of each weight layer.
 GRADIENTS = ("input", "weight_gradient", "activation_gradient")
@@ -149,7 +150,7 @@ def read(folder: Path) -> tuple[list[Run], list[str]]:
         else:
             runs.append(run)
             if run.diverged:
-                problems.append(f"{path} diverged: its accuracy counts, its layers do not")
+                problems.append(f"the layers of {path}, which diverged; its accuracy counts")
     return runs, problems
 
 
@@ -208,6 +209,8 @@ def _check_flags(flags: Mapping[str, str]) -> None:
     missing = [name for name in NEEDED if name not in flags]
     if missing:
         raise ValueError(f"flags.txt lacks {', '.join(missing)}")
+    if flags["order"] not in ORDERS:
+        raise ValueError(f"flags.txt has the order {flags['order']!r}")
     if not flags["seed"].isdigit():
         raise ValueError(f"flags.txt has the seed {flags['seed']!r}")
     for name in ("weight_decay", *GAMMA_BETA_DECAYS, "momentum"):

@@ -58,8 +58,8 @@ def mean(values: pd.Series) -> Estimate:
 def difference(one: pd.Series, other: pd.Series) -> Estimate:
     """By how much a metric of one model exceeds that of another, on average.
 
-    Seed by seed, `t` of the differences, where both have the same seeds, whose initial weights and
-    shuffling are alike; else Welch's test.
+    Seed by seed, `t` of the differences, where both have the same seeds, which shuffle alike and
+    draw alike the initial weights of networks of one shape; else Welch's test.
 
     Args:
         one, other: A value for each seed, by the seed.

@@ -47,6 +47,18 @@ def test_what_held_out_images_chose_is_shown_before_what_is_more_accurate(make_r
     assert (float(gap["ours"]), gap["95 % from"] != "") == (pytest.approx(31.0), True)
 
 
+def test_images_of_one_name_stand_in(make_run, tmp_path):
+    mine = {"dataset": "image_folder", "data_dir": "/mine"}
+    for seed in (0, 1):
+        make_run(f"swap{seed}", 0.9, dataset_name="flowers", seed=seed, **mine)
+    make_run("convention", 0.6, order="convention", dataset_name="birds", **mine)
+    found = Runs(runs.read(tmp_path / "runs")[0])
+    assert found.dataset_name("cifar100") == "CIFAR-100 (flowers)"
+    assert len(found.setting(Experiment("swap")).runs) == 2
+    # Of other images, which are no comparison.
+    assert found.setting(Experiment("convention")) is None
+
+
 def test_runs_that_are_not_trained_in_the_papers_way_stand_for_none_of_it(make_run, tmp_path):
     make_run("paper", 0.5)
     make_run("adamw", 0.9, optimizer="adamw")

@@ -38,6 +38,10 @@ DAMAGES = {
     "old": (lambda run: (run / "gradients.csv").unlink(), "of an older format"),
     "empty": (lambda run: (run / "flags.txt").write_text("\n"), "flags.txt lacks dataset"),
     "seed": (lambda run: _replaced(run / "flags.txt", "seed=0", "seed=x"), "the seed 'x'"),
+    "order": (
+        lambda run: _replaced(run / "flags.txt", "order=swap", "order=odd"),
+        "has the order 'odd'",
+    ),
     "decay": (
         lambda run: _replaced(run / "flags.txt", "decay=0.0005", "decay=x"),
         "the weight_decay 'x'",
@@ -174,7 +178,7 @@ def test_a_diverged_run_counts_with_its_accuracy(make_run, tmp_path, capsys):
     (row,) = read(out / "runs.csv")
     assert (row["seeds"], row["accuracy"], row["saturation"]) == ("2", "40.00", "0.800")
     assert [float(row["y"]) for row in read(out / "figure3.csv")] == [0.8] * 10
-    assert "/diverged diverged: its accuracy counts" in capsys.readouterr().out
+    assert "/diverged, which diverged; its accuracy counts" in capsys.readouterr().out
 
 
 def test_where_every_seed_diverged_the_mean_is_no_number(make_run, tmp_path):

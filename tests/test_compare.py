@@ -161,6 +161,10 @@ def test_images_are_called_by_their_name(make_run, tmp_path):
     shown = shown_in(tmp_path)
     assert [(one.label, len(one.setting.runs)) for one in shown] == [("birds", 1), ("flowers", 2)]
     assert gaps_of(shown) == []
+    out = compared(tmp_path, str(tmp_path / "runs"))
+    page = (out / "index.html").read_text()
+    assert "--dataset_name" not in page
+    assert "Their images are not the same, so there are no gaps to tell." in page
     rows = read(analyse(tmp_path, "--figures=6") / "runs.csv")
     assert [(row["dataset"], row["seeds"]) for row in rows] == [("birds", "1"), ("flowers", "2")]
     assert "dataset name" not in rows[0]

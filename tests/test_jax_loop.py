@@ -200,6 +200,7 @@ def test_steps_are_those_of_tensorflow(
     flags = options.parse(arguments)
     loop = JaxLoop(flags, image_set)
     loop.optimizer = jax_loop.make_optimizer(flags, 10, loop.model)
+    loop.optimizer.build(loop.model.trainable_variables)
     order = rng.integers(0, len(image_set.train), (steps, 32))
     x, y = image_set.train.images[order], image_set.train.labels[order]
     weights = {f"weight{i}": w for i, w in enumerate(loop.model.get_weights())}

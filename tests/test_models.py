@@ -315,6 +315,8 @@ def test_networks_beyond_the_paper_are_saved_and_loaded(network, tmp_path, rng):
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match=r"ResNet takes an n of 6 \* k \+ 2.*got 18"):
         ResNet(18)
+    with pytest.raises(ValueError, match="width must be positive and finite; got -1"):
+        ViT(width=-1.0)
     with pytest.raises(ValueError, match="is layer_normalization or dynamic_tanh; got 'batch'"):
         ViT("batch")
     with pytest.raises(ValueError, match=r"multiples of 8 pixels; got input_shape=\(33, 32, 3\)"):

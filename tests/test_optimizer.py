@@ -5,13 +5,14 @@ import math
 import keras
 import numpy as np
 import pytest
-from digit_images import SMALL
+from digit_images import SMALL, digits
 
-from keras_bnact.models import VGG16
+from keras_bnact.models import VGG16, ViT
 from train import names, options
 from train.data.image_set import ImageSet
 from train.training import network
-from train.training.optimizer import make, mean_rate, schedule
+from train.training.loop import for_backend
+from train.training.optimizer import make, mean_rate
 
 STEPS = 10
 
@@ -21,6 +22,7 @@ def rates(arguments, epochs):
     flags = options.parse([f"--epochs={epochs}", *arguments])
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     optimizer, found = make(flags, STEPS, model), []
+    optimizer.build(model.trainable_variables)
     for _ in range(epochs * STEPS):
         found.append(float(optimizer.learning_rate))
         optimizer.apply([np.zeros((1, 1), "float32"), np.zeros(1, "float32")])
@@ -34,8 +36,31 @@ def test_steps_fall_to_a_tenth_after_their_epochs():
     assert [mean_rate(flags, STEPS, epoch) for epoch in range(4)] == [0.3, 0.03, 0.03, 0.003]
 
 
-def test_a_rate_without_drops_is_one_number():
-    assert schedule(options.parse(["--learning_rate=0.3"]), STEPS) == 0.3
+def test_a_rate_without_drops_stays():
+    flags, found = rates(["--learning_rate=0.3"], epochs=2)
+    np.testing.assert_allclose(found, 0.3, rtol=1e-6)
+    assert mean_rate(flags, STEPS, 1) == 0.3
+
+
+def test_a_warm_up_leaves_a_step():
+    arguments = ["--learning_rate_schedule=cosine", "--warmup_fraction=0.99"]
+    flags, found = rates(arguments, epochs=1)
+    assert found[-1] == pytest.approx(0.01)
+    assert mean_rate(flags, STEPS, 0) == pytest.approx(np.mean(found), rel=1e-5)
+
+
+def test_a_checkpoint_has_all_that_a_step_changes_in_16_bits():
+    keras.config.set_dtype_policy("mixed_float16")
+    train = digits(64)
+    mean, variance = train.channel_moments()
+    images = ImageSet(train, train, classes=10, size=32, flip=False, mean=mean, variance=variance)
+    loop = for_backend().make(options.parse([*SMALL, "--precision=float16"]), images)
+    names = [variable.path for variable in loop.variables]
+    if keras.backend.backend() == "tensorflow":
+        assert any("dynamic_scale" in name for name in names)
+        loop.model.train_on_batch(*next(iter(train.test_batches())))
+        after = [*loop.model.variables, *loop.model.optimizer.variables]
+        assert [variable.path for variable in after] == names
 
 
 def test_a_cosine_goes_down_to_zero():
@@ -83,6 +108,7 @@ def test_adamw_decays_weights_apart_from_the_gradient(gamma_decay, rng):
     arguments += [] if gamma_decay is None else [f"--gamma_weight_decay={gamma_decay}"]
     model = normalized()
     optimizer = make(options.parse(arguments), STEPS, model)
+    optimizer.build(model.trainable_variables)
     before = [np.array(variable, "float64") for variable in model.trainable_variables]
     gradients = [[rng.normal(size=value.shape) for value in before] for _ in range(4)]
     for of_step in gradients:
@@ -99,10 +125,23 @@ def test_weights_without_gradients_shrink_by_their_decay_alone(name):
     flags = options.parse([f"--optimizer={name}", "--learning_rate=0.1", "--weight_decay=0.5"])
     model = normalized()
     optimizer = make(flags, STEPS, model)
+    optimizer.build(model.trainable_variables)
     before = [np.array(variable) for variable in model.trainable_variables]
     optimizer.apply([np.zeros(value.shape, "float32") for value in before])
     for variable, value in zip(model.trainable_variables, before, strict=True):
         np.testing.assert_allclose(np.array(variable), 0.95 * value, rtol=1e-6)
+
+
+def test_what_has_no_penalty_does_not_decay_either():
+    flags = options.parse(["--optimizer=adamw", "--weight_decay=0.5"])
+    model = ViT("dynamic_tanh", depth=1, width=0.1)
+    optimizer = make(flags, STEPS, model)
+    optimizer.build(model.trainable_variables)
+    before = {variable.path: np.array(variable) for variable in model.trainable_variables}
+    optimizer.apply([np.zeros(value.shape, "float32") for value in before.values()])
+    same = {v.name for v in model.trainable_variables if (np.array(v) == before[v.path]).all()}
+    # Biases are zero, and stay.
+    assert same - {"bias", "beta"} == {"alpha", "embeddings"}
 
 
 def test_a_decay_is_either_a_penalty_or_the_optimizers():

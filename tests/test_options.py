@@ -74,6 +74,12 @@ MISTAKES = [
     (["--activation=softsing"], "softsing.*lecun_tanh.*did you mean softsign?"),
     (["--activation=no_such_module:f"], "activation=no_such_module:f.*no module no_such_module in"),
     (["--activation=a b:c"], "activation=a b:c: give tanh .*MODULE:FUNCTION"),
+    (
+        [
+            *("--dataset=image_folder", "--image_size=50", "--model=vit_dyt", "--order=nobn"),
+        ],
+        "image_size=50: vit_dyt takes images whose sides are multiples of 8",
+    ),
     (["--model=vit_dyt"], "order=swap: vit_dyt has no batch normalization .*; give --order=nobn"),
     (["--order=swapped"], "swapped.*convention.*did you mean swap?"),
     (["--export=onnix"], "export=onnix.*tflite_integer.*did you mean onnx?"),

@@ -131,6 +131,7 @@ MAY_IMPORT = {
         "train.csv_text",
         "train.errors",
         "train.flag_text",
+        "train.names",
         "train.native_messages",
         "train.run_directory",
     ],

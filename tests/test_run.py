@@ -433,6 +433,33 @@ def test_every_optimizer_goes_on_within_a_cosine(optimizer, train, run_python, t
     assert "has come down to 0 over its 2 epochs" in process.stderr
 
 
+def test_a_run_without_drops_is_extended_by_some(train, tmp_path):
+    arguments = [*SMALL, "--export=none", "--learning_rate=0.05"]
+    whole, extended = tmp_path / "whole", tmp_path / "extended"
+    drops = ["--epochs=2", "--learning_rate_drops=1"]
+    assert train(*arguments, *drops, f"--run_dir={whole}").returncode == 0
+    assert train(*arguments, "--epochs=1", f"--run_dir={extended}").returncode == 0
+    process = train(*arguments, *drops, "--extend", f"--run_dir={extended}")
+    assert process.returncode == 0, process.stderr
+    assert_same_run(whole, extended)
+
+
+def test_what_cannot_be_extended_stays(train, tmp_path):
+    arguments = [*SMALL, "--export=none", f"--run_dir={tmp_path / 'run'}"]
+    assert train(*arguments, "--epochs=1").returncode == 0
+    path = tmp_path / "run" / "checkpoint.npz"
+    with np.load(path) as file:
+        contents = dict(file)
+    # Of another version of Keras.
+    variables = json.loads(str(contents["variables"]))[:-1]
+    np.savez(path, **contents | {"variables": json.dumps(variables)})
+    before = (tmp_path / "run" / "summary.json").read_bytes()
+    process = train(*arguments, "--epochs=2", "--extend")
+    assert process.returncode == 2
+    assert "is of other variables" in process.stderr
+    assert (tmp_path / "run" / "summary.json").read_bytes() == before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("order", ["swap", "convention"])
 def test_five_kills_in_one_run(order, train, tmp_path):

@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
+from searches import trials_of
 
 from train import options, sweep
 from train.errors import UsageError
 from train.run_directory import FLAGS, HISTORY, SUMMARY, RunDirectory
 from train.sweeps import execution, ranges
-from train.sweeps.search import Search
+from train.sweeps.search import JOURNAL, Search
 
 EPOCHS = 5
 RANGES = ["learning_rate=log:1e-3:1", "momentum=linear:0.5:0.95", "order=any:swap:convention"]
@@ -77,15 +78,9 @@ def engine(monkeypatch):
     return engine
 
 
-def made(folder, trials=12, at_once=1, given=RANGES):
-    common = options.parse([f"--epochs={EPOCHS}", "--validation_fraction=0.1", "--seed=3"])
+def made(folder, trials=12, at_once=1, given=RANGES, seed=3):
+    common = options.parse([f"--epochs={EPOCHS}", "--validation_fraction=0.1", f"--seed={seed}"])
     return Search(ranges.parse(given), common, trials, at_once, folder)
-
-
-def trials_of(folder):
-    """What the journal holds, as plain values."""
-    found = made(folder)._journal.get_trials()
-    return [(t.params, t.state.name, t.value, t.intermediate_values) for t in found]
 
 
 def test_a_search_comes_near_the_best_and_cuts_short_what_is_behind(tmp_path, engine):
@@ -154,10 +149,44 @@ def test_equal_settings_are_one_run(tmp_path, engine):
     assert len(trials_of(tmp_path)) == 8
 
 
-def test_a_folder_of_another_search_is_refused(tmp_path, engine):
+def test_a_run_that_one_trial_finished_is_not_cut_short_by_another(tmp_path, engine, monkeypatch):
+    def late(flags, epoch):
+        # The best in the end is the worst at first.
+        first, last = {"swap": (0.5, 0.6), "nobn": (0.4, 0.5), "convention": (0.1, 0.9)}[
+            flags.order
+        ]
+        return last if epoch == EPOCHS else first
+
+    monkeypatch.setitem(globals(), "accuracy", late)
+    search = made(tmp_path, trials=16, given=["order=any:swap:convention:nobn"], seed=1)
+    execution.execute(search, tmp_path, engine())
+    states = [(params["order"], state) for params, state, *_ in trials_of(tmp_path)]
+    assert {("convention", "COMPLETE"), ("convention", "PRUNED")} <= {*states}
+    assert "convention" not in {run.flags.order for run in search.pruned}
+
+
+def test_a_folder_of_another_search_is_refused_before_anything_is_trained(tmp_path, engine):
     execution.execute(made(tmp_path, trials=2), tmp_path, engine())
-    with pytest.raises(UsageError, match=r"search\.journal is of another search"):
-        execution.execute(made(tmp_path, given=RANGES[:1]), tmp_path, engine())
+    with pytest.raises(UsageError, match=r"is of a search with other ranges .* there"):
+        made(tmp_path, given=RANGES[:1])
+    with pytest.raises(UsageError, match=r"with other --workers \(1 there, 4 here\): give"):
+        made(tmp_path, at_once=4)
+    journal = tmp_path / JOURNAL
+    # Cut short, and gone on with.
+    journal.write_bytes(journal.read_bytes()[:-9] + b"\n{}\n")
+    with pytest.raises(UsageError, match=r"is damaged .*: delete it, and it is written anew"):
+        execution.execute(made(tmp_path), tmp_path, engine())
+    journal.unlink()
+    execution.execute(made(tmp_path), tmp_path, engine())
+    assert len(trials_of(tmp_path)) == 12
+
+
+def test_other_values_than_stored_are_refused(tmp_path, engine, monkeypatch):
+    execution.execute(made(tmp_path, trials=2), tmp_path, engine())
+    search = made(tmp_path, trials=3)
+    search.common.seed = 9
+    with pytest.raises(UsageError, match="has other values for trial 0 than are chosen now"):
+        execution.execute(search, tmp_path, engine())
 
 
 def test_the_next_trials_wait_for_one_that_fails(tmp_path, engine):
@@ -199,7 +228,8 @@ def test_the_next_trials_wait_for_one_that_fails(tmp_path, engine):
         ("learning_rate=log:1e-3:nan", "the lower number first"),
         ("momentum=linear:0:1", "momentum=linear:0:1: 1 of momentum: .*below 1"),
         ("batch_size=whole:1:8", "1 of batch_size: give a whole number of at least 2"),
-        ("batch_size=linear:2.5:8", "2.5 of batch_size: give a whole number"),
+        ("batch_size=log:16:256", "batch_size takes whole numbers; give whole:LOW:HIGH"),
+        ("momentum=any:0.9:0.90", "has a value twice"),
         ("order=any:swap:swop", "swop of order: .*did you mean swap"),
         ("order=any:swap:swap", "has a value twice"),
         ("orders=any:swap:nobn", "orders is no flag to vary; did you mean order?"),
@@ -237,6 +267,17 @@ HELD_OUT = "--validation_fraction=0.1"
         (
             ["--search=optuna", "--trials=3", "--range=epochs=whole:2:9", HELD_OUT],
             "--search judges all trials by the same epochs",
+        ),
+        (
+            ["--search=optuna", "--trials=3", "--range=epochs+image_size=whole:32:64", HELD_OUT],
+            "--search judges all trials by the same epochs",
+        ),
+        (
+            [
+                *("--search=optuna", "--trials=3", HELD_OUT, "--range=momentum=linear:0.5:0.95"),
+                "--range=optimizer=any:sgd:adamw",
+            ],
+            "--momentum=0.5 goes with --optimizer=sgd",
         ),
         (["--search=optuna", "--trials=0", RANGE, HELD_OUT], "trials=0: give a whole number"),
     ],

@@ -37,6 +37,8 @@ MODELS = {
 }
 # Those without batch normalization, of the order nobn alone.
 UNNORMALIZED = ("vit_layernorm", "vit_dyt")
+# Of their images, a side.
+PATCHES = 8
 # Name on the command line: what keras.initializers.get takes.
 KERNEL_INITIALIZERS = {
     # PyTorch's default.

@@ -551,6 +551,11 @@ def _check_together(values: flags.FlagValues) -> None:
             f"has no effect with --epochs={values.epochs}; give epochs below {values.epochs}."
         )
     _check_optimizer(values)
+    if values.model in names.UNNORMALIZED and (values.image_size or 0) % names.PATCHES:
+        raise UsageError(
+            f"--image_size={values.image_size}: {values.model} takes images whose sides are "
+            f"multiples of {names.PATCHES} pixels."
+        )
     if values.model in names.UNNORMALIZED and values.order != "nobn":
         raise UsageError(
             f"--order={values.order}: {values.model} has no batch normalization to put anywhere; "

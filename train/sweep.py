@@ -48,7 +48,7 @@ def _sweep(arguments: Sequence[str]) -> int:
     runs = grid.runs(grids, common)
     _check_search(sweep, common, runs, [*grids, *final])
     given = ranges.parse(sweep.range)
-    _check_optimization(sweep, arguments, given, runs)
+    _check_optimization(sweep, common, arguments, given, runs)
     if final:
         # A mistake shows now, not after the search.
         settled = {name: one.text(one.values[0]) for name, one in given.items()}
@@ -126,7 +126,11 @@ def _best(rows: Sequence[comparison.Row]) -> tuple[comparison.Row, str]:
 
 
 def _check_optimization(
-    sweep: Any, arguments: Sequence[str], given: Mapping[str, Range], runs: Sequence[Run]
+    sweep: Any,
+    common: Any,
+    arguments: Sequence[str],
+    given: Mapping[str, Range],
+    runs: Sequence[Run],
 ) -> None:
     if sweep.search is None:
         for name in ("range", "trials"):
@@ -143,9 +147,13 @@ def _check_optimization(
             raise UsageError(f"--{name} goes with a sweep of grids, not with --search=optuna.")
     if not runs[0].flags.validation_fraction:
         raise UsageError("--search chooses by held-out images: give --validation_fraction=0.1.")
-    if {"epochs", "validation_fraction"} & {*given}:
+    flags = {name for key in given for name in key.split(grid.TOGETHER)}
+    if {"epochs", "validation_fraction"} & flags:
         raise UsageError("--search judges all trials by the same epochs and held-out images.")
     grid.check_not_given(arguments, given, "range")
+    # What does not go together shows now, not at some trial.
+    ends = {name: [one.text(value) for value in one.values] for name, one in given.items()}
+    grid.runs(ends, common)
     if importlib.util.find_spec("optuna") is None:
         raise ModuleNotFoundError(name="optuna")
 

@@ -51,10 +51,15 @@ def label(setting: Setting, names: Sequence[str]) -> str:
 
 def value(setting: Setting, name: str) -> str:
     """A flag's: as it is where it says what a run is, else with its name."""
+    text = given(setting, name)
+    return text if name in ALWAYS else f"{name.replace('_', ' ')} {text}"
+
+
+def given(setting: Setting, name: str) -> str:
+    """A flag's as it is; of the data set what its images are called."""
     if name == "dataset":
         return setting.images[0]
-    given = setting.flags.get(name) or NOT_SET
-    return given if name in ALWAYS else f"{name.replace('_', ' ')} {given}"
+    return setting.flags.get(name) or NOT_SET
 
 
 def _label(setting: Setting, names: Sequence[str]) -> str:
@@ -63,11 +68,13 @@ def _label(setting: Setting, names: Sequence[str]) -> str:
 
 def _rank(setting: Setting, name: str) -> tuple:
     """Numbers by their size, after what is not set and before other texts."""
-    given = setting.images[0] if name == "dataset" else setting.flags.get(name, "")
+    text = given(setting, name)
+    if text == NOT_SET:
+        return 0, 0.0, ""
     try:
-        return (1, float(given), "") if given else (0, 0.0, "")
+        return 1, float(text), ""
     except ValueError:
-        return 2, 0.0, given
+        return 2, 0.0, text
 
 
 def _looks(settings: Sequence[Setting], others: Sequence[str]) -> list[Mapping[str, Any]]:

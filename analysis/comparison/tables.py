@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import uncertainty
-from analysis.comparison.labels import NOT_SET, value
+from analysis.comparison.labels import given, value
 from analysis.drawing import Shown
 from analysis.settings import Setting
 from analysis.uncertainty import Estimate
@@ -45,8 +45,7 @@ def means(shown: Sequence[Shown], others: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for one in shown:
-        flags = one.setting.flags
-        row = [*(flags.get(name) or NOT_SET for name in others), str(len(one.setting.runs))]
+        row = [*(given(one.setting, name) for name in others), str(len(one.setting.runs))]
         for quantity, digits in QUANTITIES.items():
             found = uncertainty.mean(one.setting.values(quantity))
             deviation, interval, _ = uncertainty.cells(found, digits)

@@ -145,11 +145,12 @@ class Runs:
         own = [run for run in trained if run.flags["dataset"] == dataset]
         if own or dataset not in CLASSES:
             return own
-        return [
-            run
-            for run in trained
-            if run.flags["dataset"] == STAND_IN and run.summary.get("classes") == CLASSES[dataset]
-        ]
+        found: dict[str, list[Run]] = {}
+        for run in trained:
+            if run.flags["dataset"] == STAND_IN and run.summary.get("classes") == CLASSES[dataset]:
+                found.setdefault(run.images, []).append(run)
+        # Those of one name, of which there are most: others are no comparison.
+        return max(found.values(), key=len, default=[])
 
     def setting(self, experiment: Experiment) -> Chosen | None:
         """The runs of an experiment, of one setting; None if there are none.

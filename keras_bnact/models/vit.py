@@ -1,5 +1,6 @@
 """A small vision transformer, normalized by LayerNorm or by a bounded activation."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -127,7 +128,7 @@ def ViT(
     blocks = Blocks(
         activation=activation,
         order="nobn",
-        width=1.0,
+        width=width,
         kernel_initializer=kernel_initializer,
         bias_initializer=bias_initializer,
         weight_decay=weight_decay,
@@ -137,6 +138,8 @@ def ViT(
         epsilon=epsilon,
         synchronized=False,
     )
+    # Whose units are given, since heads share them evenly.
+    blocks = dataclasses.replace(blocks, width=1.0)
     units = HEADS * max(1, round(UNITS * width / HEADS))
     patch = tuple(side // PATCHES for side in input_shape[:2])
 

@@ -95,7 +95,7 @@ class _Worker:
 
     def execute(self, arguments: Sequence[str], log: str, stopping: threading.Event) -> int | None:
         """As the function `execute`."""
-        Path(f"{log}{END}").unlink(missing_ok=True)
+        no_end(log)
         self._connection.send((list(arguments), log))
         while not stopping.is_set() and not _is_to_end(log):
             if self._connection.poll(0.2):
@@ -106,7 +106,6 @@ class _Worker:
                 return self._process.exitcode
         # A run goes on from its checkpoint when it is started again.
         self.kill()
-        Path(f"{log}{END}").unlink(missing_ok=True)
         return None
 
     def is_alive(self) -> bool:
@@ -179,6 +178,11 @@ def end(log: str) -> None:
     Path(f"{log}{END}").touch()
 
 
+def no_end(log: str) -> None:
+    """Takes `end` back, of what has ended or begins."""
+    Path(f"{log}{END}").unlink(missing_ok=True)
+
+
 def _is_to_end(log: str) -> bool:
     return Path(f"{log}{END}").exists()
 
@@ -203,7 +207,7 @@ def execute(
     stopping = stopping or threading.Event()
     if stopping.is_set():
         return None
-    Path(f"{log}{END}").unlink(missing_ok=True)
+    no_end(log)
     # Where a module with an activation of the user's own may be.
     search_path = [os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])]
     with open(log, "ab") as output:
@@ -232,4 +236,3 @@ def execute(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        Path(f"{log}{END}").unlink(missing_ok=True)

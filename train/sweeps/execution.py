@@ -98,6 +98,7 @@ def execute(work: Work, folder: Path, engine: Any) -> dict[Run, str]:
                     _say(progress, f"{run.name} is in use by another process: waiting for it")
             for future in _finished(futures):
                 run = futures.pop(future)
+                engines.no_end(log_of(folder, run))
                 if not future.exception() and future.result() == IN_USE:
                     elsewhere.append(run)
                     continue
@@ -116,7 +117,9 @@ def execute(work: Work, folder: Path, engine: Any) -> dict[Run, str]:
                 done[run] = _epochs(work.directory(run))
             failed = f", {len(failures)} failed" if failures else ""
             told_of = f"{over}/{over + len(futures) + len(elsewhere)} runs{failed}"
-            progress.update(task, completed=sum(done.values()), description=told_of)
+            progress.update(
+                task, total=work.epochs, completed=sum(done.values()), description=told_of
+            )
     return failures
 
 

@@ -62,7 +62,7 @@ def parse(grids: Sequence[str], flag: str = "--grid") -> dict[str, list[str]]:
                     f"{flag}={grid}: the commas of {name} cannot be told from those between "
                     "values; make a sweep for each value."
                 )
-            if len({_meaning(flags[name].parser, value) for value in chosen}) < len(chosen):
+            if len({meaning(flags[name].parser, value) for value in chosen}) < len(chosen):
                 raise UsageError(f"{flag}={grid} has a value twice: name each once.")
         if not text.isprintable():
             raise UsageError(f"{flag}={grid!a} has characters that cannot be printed.")
@@ -77,7 +77,7 @@ def parse(grids: Sequence[str], flag: str = "--grid") -> dict[str, list[str]]:
     return values
 
 
-def _meaning(parser: ArgumentParser, text: str) -> Any:
+def meaning(parser: ArgumentParser, text: str) -> Any:
     """What a value stands for: 0.1 and 1e-1 are one; the text of one that is refused later."""
     try:
         return parser.parse(text)

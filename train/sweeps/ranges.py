@@ -7,7 +7,7 @@ from typing import Any
 
 from train import options
 from train.errors import UsageError, nearest
-from train.sweeps.grid import ODD, TOGETHER
+from train.sweeps.grid import ODD, TOGETHER, meaning
 
 PARTS = ":"
 KINDS = {
@@ -87,8 +87,6 @@ def _names(words: Sequence[str], text: str) -> Sequence[str]:
             f"--range={text!a} has {' '.join(odd) or 'what cannot be printed'} in a value, which "
             "names a folder: make a search for each value."
         )
-    if len({*words}) < len(words):
-        raise UsageError(f"--range={text} has a value twice: name each once.")
     return tuple(words)
 
 
@@ -99,6 +97,13 @@ def _check(of: Range, text: str) -> None:
     for name in of.flag.split(TOGETHER):
         if name not in known:
             raise UsageError(f"--range={text}: {name} is no flag to vary{nearest(name, known)}")
+        whole = getattr(flags[name].parser, "kind", None) is int
+        if whole and of.kind in ("log", "linear"):
+            raise UsageError(f"--range={text}: {name} takes whole numbers; give {KINDS['whole']}.")
+        if of.kind == "any" and len({meaning(flags[name].parser, v) for v in of.values}) < len(
+            of.values
+        ):
+            raise UsageError(f"--range={text} has a value twice: name each once.")
         for value in of.values:
             try:
                 flags[name].parser.parse(of.text(value))

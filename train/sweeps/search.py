@@ -6,14 +6,15 @@ trial knows of those alone that are as many numbers before it: a search that was
 on ends like an undisturbed one.
 """
 
+import contextlib
 import csv
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from train import backend, options, run_directory
-from train.errors import InUseError, UsageError
+from train.errors import InUseError, UsageError, file_errors
 from train.run_directory import RunDirectory, State
 from train.sweeps import grid
 from train.sweeps.grid import Run
@@ -74,7 +75,6 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.ranges, self.common, self.folder = ranges, common, folder
         self.trials, self.at_once = trials, at_once
-        self.epochs = trials * common.epochs
         self.runs: list[Run] = []
         self.pruned: dict[Run, int] = {}
         self._distributions = {name: one.distribution() for name, one in ranges.items()}
@@ -83,7 +83,15 @@ class Search:
         self._over: dict[int, Any] = {}
         self._history: list[Any] = []
         self._failed = False
-        self._journal = _journal(folder / JOURNAL)
+        # Runs of which a trial was not cut short, and trials that need no run.
+        self._whole: set[Run] = set()
+        self._made_before = 0
+        self._journal = self._opened()
+
+    @property
+    def epochs(self) -> int:
+        """Of the trials that have to be run."""
+        return (self.trials - self._made_before) * self.common.epochs
 
     def directory(self, run: Run) -> RunDirectory:
         return RunDirectory(self.folder / run.name, options.as_text(run.flags))
@@ -94,6 +102,7 @@ class Search:
         while not self._failed and (trial := self._next()) is not None:
             self._active[trial.number] = trial
             if self._is_over(trial):
+                self._made_before += 1
                 self._end(trial)
             else:
                 found.append(trial.run)
@@ -124,6 +133,7 @@ class Search:
         if number >= self.trials or len(self._history) < known:
             return None
         asked = self._ask(number, self._history[:known])
+        self._check_stored(number, asked.params)
         settings = {name: one.text(asked.params[name]) for name, one in self.ranges.items()}
         (run,) = grid.runs({name: [value] for name, value in settings.items()}, self.common)
         if any(trial.run.settings == run.settings for trial in self._active.values()):
@@ -182,38 +192,83 @@ class Search:
             intermediate_values=dict(enumerate(reported, start=1)),
             user_attrs={"run": trial.run.name},
         )
-        if trial.pruned is not None:
-            self.pruned[trial.run] = trial.pruned
-        else:
+        if trial.pruned is None:
+            self._whole.add(trial.run)
             self.pruned.pop(trial.run, None)
+        elif trial.run not in self._whole:
+            self.pruned[trial.run] = trial.pruned
         del self._active[trial.number]
         while len(self._history) in self._over:
             self._record(self._over[len(self._history)])
 
     def _record(self, over: Any) -> None:
         """Adds the next trial to what others know of, and to the journal."""
-        stored = self._journal.get_trials(deepcopy=False)
-        number = len(self._history)
-        if number < len(stored):
-            if stored[number].params != over.params:
-                raise UsageError(
-                    f"{self.folder / JOURNAL} is of another search, of other ranges or flags: give "
-                    "a --sweep_dir of its own."
-                )
-        else:
-            self._journal.add_trial(over)
+        with self._files():
+            if len(self._history) >= len(self._journal.get_trials(deepcopy=False)):
+                self._journal.add_trial(over)
         self._history.append(over)
 
+    def _check_stored(self, number: int, params: Mapping[str, Any]) -> None:
+        """Refuses to go on where Optuna would have chosen otherwise, by another version, say."""
+        with self._files():
+            stored = self._journal.get_trials(deepcopy=False)
+        if number < len(stored) and stored[number].params != params:
+            raise UsageError(
+                f"{self.folder / JOURNAL} has other values for trial {number} than are chosen now, "
+                "by another version of Optuna perhaps: go on with that, or give another "
+                "--sweep_dir."
+            )
 
-def _journal(path: Path) -> Any:
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
+    def _opened(self) -> Any:
+        """Optuna's study in the journal, made if need be.
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-    return optuna.create_study(
-        storage=storage, study_name=STUDY, direction="maximize", load_if_exists=True
-    )
+        Raises:
+            UsageError: If it is damaged, or of another search.
+        """
+        import optuna
+        from optuna.storages.journal import JournalFileBackend
+
+        path = self.folder / JOURNAL
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._files():
+            storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+            study = optuna.create_study(
+                storage=storage, study_name=STUDY, direction="maximize", load_if_exists=True
+            )
+            before = study.user_attrs
+            for name, value in self._described().items():
+                if before.get(name, value) != value:
+                    raise UsageError(
+                        f"{path} is of a search with other {name} ({before[name]} there, {value} "
+                        "here): give the same, or another --sweep_dir."
+                    )
+                if name not in before:
+                    study.set_user_attr(name, value)
+        return study
+
+    def _described(self) -> dict[str, str]:
+        """What a search is, by what messages call it."""
+        ranges = (f"{name}={one.kind}:{one.values}" for name, one in self.ranges.items())
+        return {
+            "ranges": " ".join(ranges),
+            # Of which each trial knows how many were before it.
+            "--workers": str(self.at_once),
+            "flags": options.as_text(self.common).replace("\n", " ").strip(),
+        }
+
+    @contextlib.contextmanager
+    def _files(self) -> Iterator[None]:
+        path = self.folder / JOURNAL
+        with file_errors(f"--sweep_dir={self.folder}"):
+            try:
+                yield
+            except (UsageError, OSError):
+                raise
+            except Exception as error:
+                reason = " ".join(str(error).split()) or type(error).__name__
+                raise UsageError(
+                    f"{path} is damaged ({reason}): delete it, and it is written anew of the runs."
+                ) from error
 
 
 def _accuracies(directory: RunDirectory) -> list[float]:

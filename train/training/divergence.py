@@ -79,8 +79,10 @@ def _decay_alone(flags: Any, rate: float) -> str:
     product, limit = rate * flags.weight_decay, 2 * (1 + flags.momentum)
     if product <= limit:
         return ""
+    whose = "" if rate == flags.learning_rate else f" that epoch's, {rate:g},"
+    verb = "it is" if not whose else "is"
     return (
-        f": times --weight_decay it is {product:.3g}, and above 2 * (1 + --momentum) = "
+        f":{whose} times --weight_decay {verb} {product:.3g}, and above 2 * (1 + --momentum) = "
         f"{limit:.3g} weight decay alone makes weights grow"
     )
 

@@ -37,6 +37,9 @@ def run(flags: Any, directory: RunDirectory) -> dict[str, Any]:
     images = data.load(flags, fingerprint.read(directory, flags.overwrite))
     module = for_backend()
     loop = module.make(flags, images)
+    if flags.extend:
+        # What cannot be gone on from shows before what the run came to is deleted.
+        Checkpoint(loop.variables, directory)
     directory.create(flags.overwrite)
     directory.write_json(
         run_directory.ENVIRONMENT,

@@ -92,6 +92,7 @@ class JaxLoop(Loop):
         self.loss = CrossEntropy(flags.label_smoothing)
         set_loss(self.model, None, flags.label_smoothing)
         self.optimizer = make_optimizer(flags, self.steps, self.model)
+        self.optimizer.build(self.model.trainable_variables)
         self.variables = [
             *self.model.trainable_variables,
             *self.model.non_trainable_variables,

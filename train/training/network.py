@@ -120,6 +120,13 @@ def operations_per_image(model: keras.Model) -> int:
     return sum(
         2 * math.prod(step.kernel.shape) * math.prod(layer.output.shape[1:-1])
         for layer in model.layers
-        for step in getattr(layer, "steps", [layer])
+        for step in _steps(layer)
         if hasattr(step, "kernel")
     )
+
+
+def _steps(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    if isinstance(layer, keras.layers.MultiHeadAttention):
+        # Its projections, one for each token.
+        return [layer.query_dense, layer.key_dense, layer.value_dense, layer.output_dense]
+    return getattr(layer, "steps", [layer])

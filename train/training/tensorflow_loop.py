@@ -72,6 +72,8 @@ class TensorFlowLoop(Loop):
             self.model = build(flags, images, synchronized=self.replicas > 1)
             optimizer = make_optimizer(flags, self.steps, self.model)
             metrics = set_loss(self.model, optimizer, flags.label_smoothing)
+            # What `compile` makes of it, at once, so that a checkpoint finds its state to restore.
+            self.model.optimizer.build(self.model.trainable_variables)
         self.metrics = [variable for metric in metrics for variable in metric.variables]
         self.variables = [*self.model.variables, *self.model.optimizer.variables]
         self.network = build(flags, images)
