@@ -1,1 +1,1 @@
-"""Tables and figures of the paper, from run directories."""
+"""Reports of runs: the paper's tables and figures, and any runs side by side."""
