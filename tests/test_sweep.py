@@ -18,7 +18,8 @@ from searches import TWELVE, killed_at, trials_of
 from train import errors, options, sweep
 from train.errors import IN_USE
 from train.run_directory import RunDirectory
-from train.sweeps import engines, grid
+from train.sweeps import engines, execution, grid
+from train.sweeps.execution import Listed
 
 pytestmark = pytest.mark.runs
 
@@ -143,7 +144,7 @@ def test_two_sweeps_in_one_directory(tmp_path):
 
 
 def test_what_another_sweep_works_on_is_left_for_last(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sweep, "INTERVAL", 0.01)
+    monkeypatch.setattr(execution, "INTERVAL", 0.01)
     _, common = options.parse_sweep([])
     runs = grid.runs(grid.parse(["seed=0,1,2"]), common)
     directories = {run: RunDirectory(tmp_path / run.name, "") for run in runs}
@@ -170,7 +171,7 @@ def test_what_another_sweep_works_on_is_left_for_last(tmp_path, monkeypatch, cap
         future.set_result(status)
         return future
 
-    assert sweep._execute(runs, directories, tmp_path, engine()) == {}
+    assert execution.execute(Listed(directories), tmp_path, engine()) == {}
     assert submitted == ["seed=1", "seed=2", "seed=0", "seed=2"]
     said = capsys.readouterr().err
     assert said.count("seed=0 is in use by another process: waiting for it") == 1
@@ -189,7 +190,7 @@ def test_a_run_that_turns_out_to_be_another_one_keeps_none_from_being_run(tmp_pa
         future.set_result(2 if arguments[-1].endswith("seed=0") else 0)
         return future
 
-    failures = sweep._execute(runs, directories, tmp_path, contextlib.nullcontext(submit))
+    failures = execution.execute(Listed(directories), tmp_path, contextlib.nullcontext(submit))
     assert list(failures.values()) == ["--run_dir holds a run with other flags"]
 
 
