@@ -276,8 +276,8 @@ def test_real_runs(train, tmp_path):
     """Of a home-made activation, followed over epochs."""
     (tmp_path / "own.py").write_text(
         "import keras\nfrom keras_bnact.activations import register\n\n\n"
-        "def steep_tanh(x):\n    return keras.ops.tanh(2.0 * x)\n\n\n"
-        "register(steep_tanh, bounds=(-1.0, 1.0))\n"
+        "@register(bounds=(-1.0, 1.0))\ndef steep_tanh(x):\n"
+        "    return keras.ops.tanh(2.0 * x)\n"
     )
     for order in ("swap", "convention"):
         process = train(
@@ -285,7 +285,7 @@ def test_real_runs(train, tmp_path):
             *("--model=vgg16_11", "--epochs=2", "--statistics_every=1", "--export=none"),
             *("--activation=own:steep_tanh", f"--order={order}"),
             f"--run_dir={tmp_path / 'runs' / order}",
-            cwd=tmp_path,
+            PYTHONPATH=str(tmp_path),
         )
         assert process.returncode == 0, process.stderr
     out = compared(tmp_path, str(tmp_path / "runs"))
