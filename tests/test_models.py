@@ -104,7 +104,9 @@ def weight_layers(model):
 def test_initial_weights_are_uniform_by_their_inputs(network):
     for layer, kernel in weight_layers(network(width=0.25)):
         bound = np.prod(kernel.shape[:-1]) ** -0.5
-        assert 0.95 * bound < np.abs(kernel).max() <= bound * (1 + 1e-6), layer.name
+        assert np.abs(kernel).max() <= bound * (1 + 1e-6), layer.name
+        # Of fewer values the largest may well be smaller.
+        assert kernel.size < 300 or 0.95 * bound < np.abs(kernel).max(), layer.name
         # A uniform distribution's deviation is bound / sqrt(3); its estimate's error, of n values,
         # about 0.45 / sqrt(n) of that.
         error = 5 * 0.45 / np.sqrt(kernel.size)
