@@ -18,8 +18,6 @@ index.html: in which flags they differ, what they came to and how sure that is, 
 their layers and channels, after the last epoch and over epochs (of runs with --statistics_every).
 """
 OUT = Path("comparison")
-# Layers whose histograms are drawn, by default.
-LAYERS = 3
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -211,7 +209,7 @@ def _page(
 
     flags = [one.setting.flags for one in shown]
     differ = [*names, *others]
-    once = [one.label for one in shown if one.setting.layers_over_epochs("saturation").shape[1] < 2]
+    once = [one.label for one in shown if not one.setting.is_followed]
     # Images of other names are other data sets.
     apart = [*differ, *(["dataset_name"] if "dataset" in differ else [])]
     common = {name: text for name, text in flags[0].items() if name not in apart}

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis import style
 from analysis.settings import Setting
 from analysis.uncertainty import mean_and_std
+from keras_bnact.statistics import STATISTICS
 
 # Names on an axis that can be told apart.
 NAMES = 16
@@ -35,8 +36,8 @@ class Axis:
 
 
 QUANTITIES = {
+    **{name: Axis(name.capitalize()) for name in STATISTICS},
     "saturation": Axis("Saturation", 1.0),
-    "skewness": Axis("Skewness"),
     "sparsity": Axis("Sparsity", 1.0),
     "input": Axis("Input of the weight layer"),
     "weight_gradient": Axis("Gradient of its weights", scale="log"),

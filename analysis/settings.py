@@ -73,16 +73,24 @@ class Setting:
         curves = [run.history.set_index("epoch")[metric] for run in self.runs]
         return pd.concat(curves, axis="columns", join="inner").T
 
+    @property
+    def measured_epochs(self) -> list[int]:
+        """Those at whose end all runs that did not diverge were measured."""
+        return sorted(set.intersection(*({*run.measured.index.unique(0)} for run in self.sound)))
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether its layers were measured over epochs, and not in the end alone."""
+        return len(self.measured_epochs) > 1
+
     def layers_over_epochs(self, statistic: str) -> pd.DataFrame:
         """A row for each layer, a column for each epoch that all runs measured.
 
         Means over the seeds that did not diverge.
         """
-        epochs = [{*run.measured.index.unique("epoch")} for run in self.sound]
         tables = [
-            pd.DataFrame({epoch: run.measured.loc[epoch][statistic] for epoch in sorted(common)})
+            pd.DataFrame({e: run.measured.loc[e][statistic] for e in self.measured_epochs})
             for run in self.sound
-            for common in [set.intersection(*epochs)]
         ]
         mean = sum(tables[1:], tables[0]) / len(tables)
         return mean if statistic in STATISTICS else mean.dropna(how="all")

@@ -8,7 +8,6 @@ import pytest
 
 from train import backend, options, run, sweep
 from train.run_directory import DIVERGED, RunDirectory
-from train.sweeps import execution
 
 GIVEN = ["--export=none", "--epochs=2"]
 SEED = ["--grid=seed=0", *GIVEN]
@@ -161,7 +160,7 @@ def test_a_diverged_run_with_a_garbled_file(garble, place, capsys):
 @pytest.mark.parametrize("content", [NOISE, b'epoch\n"1', b""])
 def test_a_garbled_history_of_an_interrupted_run_counts_no_epochs(content, place):
     (place / "history.csv").write_bytes(content)
-    assert execution._epochs(RunDirectory(place, "")) == 0
+    assert RunDirectory(place, "").epochs() == []
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")

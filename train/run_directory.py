@@ -285,6 +285,16 @@ class RunDirectory:
             raise ValueError("a line is not whole")
         return rows
 
+    def epochs(self) -> list[dict[str, str]]:
+        """The rows of `history.csv`, one for each epoch that is finished.
+
+        None where it is damaged, since the run writes it anew.
+        """
+        try:
+            return self.read_csv(HISTORY)
+        except (OSError, ValueError, csv.Error):
+            return []
+
     def write_json(self, name: str, content: Any) -> None:
         """Writes JSON; a number that is not finite becomes null."""
         self.write_text(name, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")

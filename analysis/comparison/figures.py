@@ -79,7 +79,7 @@ def figures(shown: Sequence[Shown], layers: Sequence[str]) -> Iterator[Figure]:
         f"Mean absolute values after the last epoch. {band}",
         lambda: _by_layer(shown, GRADIENTS),
     )
-    followed = [one for one in shown if one.setting.layers_over_epochs("saturation").shape[1] > 1]
+    followed = [one for one in shown if one.setting.is_followed]
     for quantity in (*STATISTICS, *GRADIENTS):
         yield Figure(
             f"{quantity}_over_epochs",

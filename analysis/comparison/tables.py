@@ -80,10 +80,9 @@ def gaps(shown: Sequence[Shown], names: Sequence[str]) -> list[Gap]:
     """
     settings = [one.setting for one in shown]
     pairs = [
-        (one, other, apart)
+        (one, other, [name for name in names if value(one, name) != value(other, name)])
         for one, other in itertools.combinations(settings, 2)
         if one.images == other.images
-        for apart in [[name for name in names if value(one, name) != value(other, name)]]
     ]
     close = [pair for pair in pairs if len(pair[-1]) == 1]
     return [

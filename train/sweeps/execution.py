@@ -1,7 +1,6 @@
 """The runs of a sweep, carried out: some at a time, with a bar of their epochs."""
 
 import concurrent.futures
-import csv
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol
 
-from train import errors, options, run_directory
+from train import errors, options
 from train.errors import DIVERGED, IN_USE, InUseError, UsageError
 from train.run_directory import RunDirectory
 from train.sweeps import comparison, engines
@@ -114,7 +113,7 @@ def execute(work: Work, folder: Path, engine: Any) -> dict[Run, str]:
                 if work.cut_short(run) is not None:
                     engines.end(log_of(folder, run))
             for run in (*futures.values(), *elsewhere):
-                done[run] = _epochs(work.directory(run))
+                done[run] = len(work.directory(run).epochs())
             failed = f", {len(failures)} failed" if failures else ""
             told_of = f"{over}/{over + len(futures) + len(elsewhere)} runs{failed}"
             progress.update(
@@ -208,12 +207,3 @@ def _last_line(log: str) -> str:
         lines = file.read().decode(errors="replace").split("\n")
     said = [line.strip().removeprefix("train.run: ") for line in lines if line.strip()]
     return said[-1] if said else "it said nothing"
-
-
-def _epochs(directory: RunDirectory) -> int:
-    """Epochs that the run has finished."""
-    try:
-        return len(directory.read_csv(run_directory.HISTORY))
-    except (OSError, ValueError, csv.Error):
-        # The run writes a damaged one anew.
-        return 0

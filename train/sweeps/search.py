@@ -7,13 +7,12 @@ on ends like an undisturbed one.
 """
 
 import contextlib
-import csv
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from train import backend, options, run_directory
+from train import backend, options
 from train.errors import InUseError, UsageError, file_errors
 from train.run_directory import RunDirectory, State
 from train.sweeps import grid
@@ -273,9 +272,7 @@ class Search:
 
 def _accuracies(directory: RunDirectory) -> list[float]:
     """On the held-out images, of the epochs that are finished."""
-    try:
-        rows = directory.read_csv(run_directory.HISTORY)
-        return [float(row[JUDGED_BY]) for row in rows]
-    except (OSError, ValueError, KeyError, csv.Error):
-        # The run writes a damaged one anew.
-        return []
+    with contextlib.suppress(KeyError, ValueError):
+        return [float(row[JUDGED_BY]) for row in directory.epochs()]
+    # Damaged, and written anew by the run.
+    return []
